@@ -1,0 +1,78 @@
+/*
+ * graph.h
+ *		The tape: operations are noted while the model is built, then run
+ *		forwards and backwards.
+ *
+ * Building computes nothing.  rn_graph_forward plans memory from the life of
+ * every value and gradient, makes room once, and runs; in a steady state
+ * nothing is allocated.  A graph belongs to one lane (one thread).  Knows
+ * nothing of language.
+ *
+ *		rn_graph_begin(graph, &pass);
+ *		... operations of op.h ...
+ *		rn_graph_forward(ctx, graph);
+ *		rn_graph_backward(ctx, graph);		when gradients are wanted
+ *
+ * A mistake while building makes the operation give NULL; operations on NULL
+ * give NULL; rn_graph_forward tells the first one.
+ *
+ * src/graph/graph.h
+ */
+#ifndef RN_GRAPH_H
+#define RN_GRAPH_H
+
+#include "graph/param.h"
+#include "kernels/kernel.h"
+
+typedef struct RnGraph RnGraph;
+
+/* [rows, cols], dense.  Read the fields; only the graph writes them. */
+typedef struct RnTensor
+{
+	int			rows;
+	int			cols;
+	rn_real    *value;			/* device memory, after rn_graph_forward; valid to the end of
+								 * the pass only when kept, an input, or needed backwards */
+	rn_real    *grad;			/* after rn_graph_backward, when kept */
+	struct RnTensorState *state;	/* the graph's own */
+} RnTensor;
+
+/* What one pass over a graph works with. */
+typedef struct RnPass
+{
+	const RnParams *params;
+	const rn_real *values;		/* flat, device */
+	rn_real    *gradients;		/* flat, device, added to; NULL: forward only */
+	int			training;		/* dropout on */
+	uint64_t	seed;
+	uint32_t	step;			/* update, keys the dropout */
+} RnPass;
+
+extern RnStatus rn_graph_create(RnContext *ctx, const RnKernels *kernels, RnLane *lane, RnGraph **graph);
+extern void rn_graph_free(RnGraph *graph);
+
+/* Forget everything noted and start anew; keeps the memory. */
+extern void rn_graph_begin(RnGraph *graph, const RnPass *pass);
+
+extern RnStatus rn_graph_forward(RnContext *ctx, RnGraph *graph);
+
+/*
+ * Run backwards from the losses noted (rn_smoothed_cross_entropy) and from
+ * every tensor given a gradient with rn_graph_seed.
+ */
+extern RnStatus rn_graph_backward(RnContext *ctx, RnGraph *graph);
+
+/* The value (and gradient) stays to the end of the pass, for whoever wants to look. */
+extern void rn_graph_keep(RnGraph *graph, RnTensor *tensor);
+
+/* Gradient of the objective in this tensor, [rows, cols], device memory; call before rn_graph_forward. */
+extern void rn_graph_seed(RnGraph *graph, RnTensor *tensor, const rn_real *gradient);
+
+/* Scratch that lives to the next rn_graph_begin (for op arguments, ids, ...); NULL when out of memory. */
+extern void *rn_graph_scratch(RnGraph *graph, size_t bytes);
+
+/* Bytes of the plan of the last pass, and the most so far. */
+extern size_t rn_graph_memory(const RnGraph *graph);
+extern size_t rn_graph_memory_peak(const RnGraph *graph);
+
+#endif							/* RN_GRAPH_H */

@@ -1,0 +1,161 @@
+/*
+ * config.h
+ *		Options of a model and of its training: one table, checked once, typed
+ *		ever after.
+ *
+ * Linked into both programs: residual.so checks options at once and lists
+ * them (residual_options), the engine reads the typed struct.  Names are
+ * those of the papers and of fairseq where they exist.  Knows no JSON: keys
+ * and values are text.
+ *
+ * src/model/config.h
+ */
+#ifndef RN_CONFIG_H
+#define RN_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/context.h"
+
+#define RN_NAME_LENGTH	64
+
+typedef struct RnConfig
+{
+	/* model: fixed once weights exist */
+	char		encoder_scheme[RN_NAME_LENGTH];
+	char		decoder_scheme[RN_NAME_LENGTH];
+	char		architecture[RN_NAME_LENGTH];	/* encoder_decoder | decoder */
+	int			encoder_layers;
+	int			decoder_layers;
+	int			d_model;
+	int			d_ffn;
+	int			heads;
+	int			activation;		/* RnActivation: relu | gelu */
+	int			share_embeddings;	/* 0 none, 1 decoder (target = output), 2 all */
+	int			score_residual; /* 0 none, 1 sum, 2 mean (RealFormer) */
+	int			ffn_init;		/* 0 xavier, 1 fan_in */
+	int			positions;		/* 0 t2t, 1 fairseq, 2 vaswani */
+	double		layer_norm_epsilon;
+	int			norm;			/* where a scheme lets one choose: 0 post, 1 pre, 2 none */
+	double		dual_scale;		/* ResiDual: s */
+	double		dual_epsilon;	/* ResiDual: epsilon of LN_D */
+	double		encoder_alpha;	/* ResiDual: factor of the Post-LN stream at the end */
+	double		decoder_alpha;
+	double		branch_scale;	/* fixed scale: c */
+	int			admin_omega;	/* 0 profile, 1 log (admin-torch), 2 constant sqrt(N), 3 one */
+	int			scale_init;		/* B2T: initial weights times L^-1/2 */
+
+	/* text */
+	int			vocab_size;
+	int			vocab_size_given;	/* explicit: too large is an error; else it shrinks */
+	int			tokenizer;		/* 0 unigram, 1 bpe */
+	int			max_length;		/* pieces of one side, end included */
+	int			lowercase;
+
+	/* optimisation */
+	double		learning_rate;
+	int			schedule;		/* 0 inverse_sqrt, 1 linear, 2 constant, 3 cosine */
+	int			warmup_steps;
+	double		warmup_init;	/* learning rate at step 0 of the warm-up */
+	double		beta1;
+	double		beta2;
+	double		epsilon;
+	int			adam_variant;	/* 0 kingma, 1 fairseq */
+	double		weight_decay;
+	double		clip_norm;		/* 0: none */
+	double		label_smoothing;
+	int			label_smoothing_variant;	/* 0 fairseq (V-1), 1 uniform (V) */
+	double		dropout;
+	double		attention_dropout;
+	double		activation_dropout;
+	int			batch_tokens;	/* target tokens of one batch, padding none */
+	int			accumulate;		/* batches an update */
+	int64_t		seed;
+	char		precision[RN_NAME_LENGTH];	/* float32 | ... */
+
+	/* length; 0: no such bound */
+	int64_t		max_steps;
+	double		max_epochs;
+	double		max_minutes;
+	int			patience;		/* validations without a better one */
+
+	/* validation */
+	char		validation[256];	/* table name, or a fraction held out ("0.02"), or "0" */
+	int			validate_every; /* steps; 0: once an epoch */
+	int			metric;			/* 0 loss, 1 bleu: what best means */
+	int			validation_beam;
+
+	/* running */
+	char		device[RN_NAME_LENGTH];
+	int			threads;
+	int			checkpoint_every;	/* steps; 0: only at the end */
+	int			keep_checkpoints;	/* how many averaging may draw from */
+	int			average_checkpoints;	/* 0 or 1: none */
+	int			stats_every;	/* steps; 0: only at step 0 */
+	char		from[RN_NAME_LENGTH];	/* "", "active" or a version: go on from its weights */
+} RnConfig;
+
+typedef enum RnOptionType
+{
+	RN_OPTION_BOOLEAN,
+	RN_OPTION_INTEGER,
+	RN_OPTION_NUMBER,
+	RN_OPTION_CHOICE,			/* stored as int, the position in choices */
+	RN_OPTION_TEXT
+} RnOptionType;
+
+typedef enum RnOptionGroup
+{
+	RN_GROUP_MODEL,				/* part of the model, recorded with its weights */
+	RN_GROUP_TEXT,				/* part of the model as well */
+	RN_GROUP_OPTIMISATION,
+	RN_GROUP_LENGTH,
+	RN_GROUP_VALIDATION,
+	RN_GROUP_RUNNING
+} RnOptionGroup;
+
+/* A line of the table; residual_options shows these columns. */
+typedef struct RnOption
+{
+	const char *name;
+	RnOptionGroup group;
+	RnOptionType type;
+	const char *default_text;
+	const char *minimum;		/* as text, or NULL */
+	const char *maximum;
+	const char *const *choices; /* NULL-terminated, or NULL */
+	const char *unit;			/* "", "steps", "tokens", ... */
+	const char *meaning;		/* a sentence */
+	size_t		offset;			/* in RnConfig */
+	size_t		size;			/* of a text field */
+} RnOption;
+
+/* All options in the order of documentation; *n of them. */
+extern const RnOption *rn_options(int *n);
+extern const char *rn_option_group_name(RnOptionGroup group);
+extern const char *rn_option_type_name(RnOptionType type);
+
+/* The option, or NULL; and the name nearest to a wrong one (edit distance), or NULL when none is near. */
+extern const RnOption *rn_option_find(const char *name);
+extern const char *rn_option_nearest(const char *name);
+
+extern void rn_config_defaults(RnConfig *config);
+
+/*
+ * Set one option from text: RN_INVALID with the range and the nearest key or
+ * choice as a hint.  "scheme" sets both stacks' scheme, "layers" both depths.
+ * A number that is not wholly consumed, NaN or infinite is invalid.
+ */
+extern RnStatus rn_config_set(RnContext *ctx, RnConfig *config, const char *key, const char *value);
+
+/* What single options cannot tell: d_model % heads, a scheme's own parameters, lengths without any bound, ... */
+extern RnStatus rn_config_check(RnContext *ctx, const RnConfig *config);
+
+/* The value as text that rn_config_set reads back exactly; buffer of at least 256. */
+extern void rn_config_get(const RnConfig *config, const RnOption *option, char *buffer, size_t size);
+
+/* Was it set explicitly?  Kept so that a scheme can refuse parameters it does not have. */
+extern int	rn_config_is_default(const RnConfig *config, const RnOption *option);
+
+#endif							/* RN_CONFIG_H */

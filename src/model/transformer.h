@@ -1,0 +1,117 @@
+/*
+ * transformer.h
+ *		The model: a Transformer encoder-decoder (Vaswani et al. 2017) whose
+ *		residual scheme is a matter of its options.
+ *
+ * Written once against the tape; training, scoring and decoding take the same
+ * way through the same layers, so that a scheme cannot be right in one and
+ * wrong in another.  A model holds names, shapes and constants; the numbers
+ * lie in flat buffers that the caller owns, so several threads use one model.
+ *
+ * src/model/transformer.h
+ */
+#ifndef RN_TRANSFORMER_H
+#define RN_TRANSFORMER_H
+
+#include "graph/op.h"
+#include "model/config.h"
+
+typedef struct RnModel RnModel;
+
+/* Ids that mean something; the tokenizer's in the product, free in tests. */
+typedef struct RnSpecialIds
+{
+	int32_t		pad;
+	int32_t		start;
+	int32_t		end;
+} RnSpecialIds;
+
+/* config->vocab_size is the real one; longest is the longest sequence the position table serves. */
+extern RnStatus rn_model_create(RnContext *ctx, const RnConfig *config, const RnSpecialIds *special,
+								int longest, RnModel **model);
+extern void rn_model_free(RnModel *model);
+
+extern const RnParams *rn_model_params(const RnModel *model);
+extern const RnConfig *rn_model_config(const RnModel *model);
+extern const RnSpecialIds *rn_model_special(const RnModel *model);
+extern int	rn_model_longest(const RnModel *model);
+
+/* Initial weights as the scheme wants them; values [rn_model_params()->size]. */
+extern void rn_model_initialize(const RnModel *model, uint64_t seed, rn_real *values);
+
+/*
+ * One side of sentence pairs, packed.  Source rows: pieces and end.  Target
+ * rows: start and pieces go in, pieces and end are expected.
+ */
+typedef struct RnModelBatch
+{
+	RnPacked	source;
+	const int32_t *source_ids;	/* [source.rows] */
+	RnPacked	target;
+	const int32_t *target_in;	/* [target.rows] */
+	const int32_t *target_out;	/* [target.rows] */
+} RnModelBatch;
+
+/*
+ * What a pass shows to whoever looks (diagnostics, golden values): streams are
+ * noted when set; arrays belong to the caller, sized for 3 entries a layer.
+ */
+typedef struct RnWatch
+{
+	RnTensor   *encoder_output;
+	RnTensor   *decoder_output;
+	RnTensor  **encoder_stream; /* x_0 .. x_N as passed on, or NULL */
+	RnTensor  **decoder_stream;
+	RnTensor  **encoder_branch; /* a_1 .. a_N before its bias, dropout and factors */
+	RnTensor  **decoder_branch;
+	RnTensor  **encoder_attention;	/* [layers] results of rn_attention */
+	RnTensor  **decoder_attention;
+	RnTensor  **cross_attention;
+} RnWatch;
+
+/* Note the loss of a batch; dropout and gradients as the graph's pass says.  watch may be NULL. */
+extern void rn_model_loss(const RnModel *model, RnGraph *graph, const RnModelBatch *batch,
+						  double gradient_scale, rn_real *row_nll, RnLoss *loss, RnWatch *watch);
+
+/* Encoder output [source.rows, d_model]. */
+extern RnTensor *rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source,
+								 const int32_t *source_ids, RnWatch *watch);
+
+/* Decoder output [target.rows, d_model] over a given memory (input or encoder output); logits of rows. */
+extern RnTensor *rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnPacked *source,
+								 const RnPacked *target, const int32_t *target_in, RnWatch *watch);
+extern RnTensor *rn_model_logits(const RnModel *model, RnGraph *graph, RnTensor *decoder_output);
+
+/*
+ * Incremental decoding.  A decoder holds the keys and values of the source
+ * (cross-attention) and a cache that grows by one position a step.  Rows are
+ * hypotheses; which cache row holds position t of a hypothesis is a list, so
+ * reordering a beam copies integers, not caches, and finished hypotheses
+ * simply stay out.
+ */
+typedef struct RnDecoder RnDecoder;
+
+extern RnStatus rn_decoder_create(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
+								  RnDecoder **decoder);
+extern void rn_decoder_free(RnDecoder *decoder);
+
+/*
+ * Encode sources and start over.  values: flat weights, device.  At most
+ * max_rows hypotheses are alive at once, max_steps positions.
+ */
+extern RnStatus rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values,
+								 const RnPacked *source, const int32_t *source_ids, int max_rows, int max_steps);
+
+/*
+ * One position for rows hypotheses: row r belongs to sentence[r], grows out of
+ * row parent[r] of the step before (ignored at the first step) and reads token
+ * ids[r].  Gives *logits [rows, vocabulary], device memory that is valid until
+ * the next call.
+ */
+extern RnStatus rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence,
+								const int32_t *parent, const int32_t *ids, const rn_real **logits);
+
+/* Encoder output of the last begin, [source.rows, d_model], device; for rn_embed and the like. */
+extern const rn_real *rn_decoder_memory(const RnDecoder *decoder);
+
+#endif							/* RN_TRANSFORMER_H */

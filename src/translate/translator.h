@@ -1,0 +1,53 @@
+/*
+ * translator.h
+ *		Texts in, texts out: a batch of sentences through the whole journey.
+ *
+ * A translator belongs to one thread; model, weights and tokenizer are lent
+ * and may be shared.  Search is fairseq's (see beam.h).
+ *
+ * src/translate/translator.h
+ */
+#ifndef RN_TRANSLATOR_H
+#define RN_TRANSLATOR_H
+
+#include "model/transformer.h"
+#include "text/tokenizer.h"
+#include "translate/beam.h"
+
+typedef struct RnTranslator RnTranslator;
+
+extern RnStatus rn_translator_create(RnContext *ctx, const RnModel *model, const rn_real *values,
+									 const RnTokenizer *tokenizer, const RnKernels *kernels,
+									 RnTranslator **translator);
+extern void rn_translator_free(RnTranslator *translator);
+
+/* One answer.  Text is malloc'd; the caller frees with rn_translations_free. */
+typedef struct RnTranslation
+{
+	char	   *text;
+	double		score;			/* raw / length ^ length_penalty */
+	double		log_probability;	/* raw: sum over tokens, end included */
+	int			tokens;			/* end included */
+	int			source_cut;		/* the source was cut at max_length pieces */
+} RnTranslation;
+
+/*
+ * Translate n texts; results [n * options->n_best], missing ones have text
+ * NULL.  The empty string (or only white space) gives the empty string.
+ * Sentences are batched by length inside; results are in order.  *stop, when
+ * given and set by another thread, ends with RN_CANCELLED within one step.
+ */
+extern RnStatus rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options,
+							 int n, const RnText *texts, RnTranslation *results, const volatile int *stop);
+extern void rn_translations_free(RnTranslation *translations, int n);
+
+/* log p(target | source), end included, and its number of tokens. */
+extern RnStatus rn_translator_score(RnContext *ctx, RnTranslator *translator, int n, const RnText *sources,
+									const RnText *targets, double *log_probabilities, int *tokens,
+									const volatile int *stop);
+
+/* Mean over pieces (end included) of the encoder's output, [n, d_model]. */
+extern RnStatus rn_translator_embed(RnContext *ctx, RnTranslator *translator, int n, const RnText *texts,
+									float *embeddings, const volatile int *stop);
+
+#endif							/* RN_TRANSLATOR_H */

@@ -1,0 +1,145 @@
+/*
+ * protocol.h
+ *		What residual.so and residual_engine say to each other.
+ *
+ * The number before each name goes over the wire.  "pairs" is u32 n, then n
+ * times (string key, string value).  A part is a chunk of a tensor or blob:
+ *
+ *		PART	string name, u32 ndim, u32 dim ..., u32 dtype (RN_DTYPE_*),
+ *				u64 total bytes, u64 offset, bytes
+ *
+ * At most RN_CHUNK bytes each, in order of offset; a blob (tokenizer, state)
+ * has ndim 0 and dtype RN_DTYPE_BYTES.
+ *
+ * src/wire/protocol.h
+ */
+#ifndef RN_PROTOCOL_H
+#define RN_PROTOCOL_H
+
+#include "wire/message.h"
+
+#define RN_PROTOCOL_VERSION 1
+#define RN_BUILD_VERSION	"1.0"	/* extension and engine must be of one build */
+
+enum
+{
+	RN_DTYPE_FLOAT32 = 1,
+	RN_DTYPE_BYTES = 2
+};
+
+typedef enum RnFrameType
+{
+	/* ---- both kinds of engine ---- */
+
+	/* engine, at once: u32 protocol, string build, string description of the device, u64 pid */
+	RN_HELLO = 1,
+	/* engine: u32 RnStatus, string message, string detail, string hint */
+	RN_ERROR = 2,
+	/* either way: a chunk of a tensor or blob, see above */
+	RN_PART = 3,
+	/* either way: no payload; answered by RN_PONG with the same id */
+	RN_PING = 4,
+	RN_PONG = 5,
+
+	/*
+	 * ---- training: worker W, engine E; one job a process ----
+	 *
+	 * W: TRAIN, [PART tokenizer], [PART weights ...], [PART checkpoint ...],
+	 *    ROWS ..., ROWS_END, then at any time STOP.
+	 * E: PHASE ..., CORPUS, [TOKENIZER as PART], (PROGRESS | LOG | STATISTICS |
+	 *    checkpoint | model) ..., DONE or ERROR.
+	 */
+
+	/*
+	 * W: u64 job, pairs options (effective), u64 spill limit in bytes (0 none),
+	 * u64 memory limit in bytes (0 none), u8 what follows: RN_TRAIN_* bits
+	 */
+	RN_TRAIN = 20,
+	/* W: u8 set (0 training, 1 validation), u32 n, n times (bytes source, bytes target) */
+	RN_ROWS = 21,
+	/* W: no payload: corpus and all parts are complete, go */
+	RN_ROWS_END = 22,
+	/* W: no payload: write a checkpoint and end (DONE with state stopped) */
+	RN_STOP = 23,
+
+	/* E: string: "tokenizer", "encoding", "training", "validation", "averaging" */
+	RN_PHASE = 30,
+	/*
+	 * E: u64 pairs used, u64 rows with an empty side, u64 over-long rows, u64 held out,
+	 * u64 target tokens, u64 fingerprint[2], u32 vocabulary, u64 parameters
+	 */
+	RN_CORPUS = 31,
+	/*
+	 * E, at most about once a second: i64 step, i64 total steps (0 unknown), f64 epoch, f64 target
+	 * tokens/s, f64 loss (mean since the last), f64 learning rate, f64 gradient norm, f64 seconds left (-1
+	 * unknown), u64 memory bytes
+	 */
+	RN_PROGRESS = 32,
+	/*
+	 * E, at each validation and at the end: i64 step, f64 epoch, f64 training loss, f64 learning rate, f64
+	 * validation loss, f64 validation nll, f64 BLEU (NaN where not computed), f64 seconds since the start,
+	 * u8 best so far
+	 */
+	RN_LOG = 33,
+	/*
+	 * E: i64 step, u32 n, n times (string tensor, string stack, i32 layer, string sublayer, f64 parameter norm,
+	 * f64 gradient norm, f64 update norm, f64 Adam's condition number)
+	 */
+	RN_STATISTICS = 34,
+	/* E: i64 step, f64 epoch, then PARTs, then CHECKPOINT_END */
+	RN_CHECKPOINT = 35,
+	RN_CHECKPOINT_END = 36,
+	/*
+	 * E, before DONE: the finished model: i64 step, f64 validation loss (NaN none), f64 BLEU (NaN none), pairs
+	 * configuration to record with the model (effective vocab_size included), then PARTs (weights,
+	 * "tokenizer"), then MODEL_END
+	 */
+	RN_MODEL = 37,
+	RN_MODEL_END = 38,
+	/* E: string state ("done", "stopped"), string reason ("max_steps", "patience", "stop"), i64 step, f64 seconds */
+	RN_DONE = 39,
+
+	/*
+	 * ---- serving: client C, engine S; any number of clients ----
+	 *
+	 * A model is named by key: u32 database, i64 model, i32 version, u64 checksum.
+	 */
+
+	/*
+	 * C: key, u8 task (RnTask), pairs options, u32 n, n times (bytes text, and for RN_TASK_SCORE bytes target).
+	 * Answered by RESULT, NEED_MODEL (load, then ask again) or ERROR.
+	 */
+	RN_REQUEST = 40,
+	/*
+	 * S, by task: TRANSLATE: u32 n, u32 n_best, n * n_best times (u8 present, bytes text, f64 score, f64 log probability,
+	 * u32 tokens, u8 source was cut); SCORE: u32 n, n times (f64 log probability, u32 tokens); EMBED: u32 n, u32
+	 * width, n times bytes (float32 * width); TOKENIZE: u32 n, n times (u32 k, k times string); DETOKENIZE: one bytes
+	 */
+	RN_RESULT = 41,
+	RN_NEED_MODEL = 42,
+	/* C: key, pairs configuration, u64 bytes of all parts; then PARTs with the same id, then LOAD_END */
+	RN_LOAD = 43,
+	RN_LOAD_END = 44,
+	/* S: no payload */
+	RN_LOADED = 45,
+	/* C: no payload.  S: pairs (see engine/server.c): queue, models, counters */
+	RN_STATUS = 46
+} RnFrameType;
+
+enum
+{
+	RN_TRAIN_TOKENIZER = 1,		/* a tokenizer follows: do not learn one */
+	RN_TRAIN_WEIGHTS = 2,		/* weights follow: go on from them */
+	RN_TRAIN_CHECKPOINT = 4		/* a checkpoint follows: go on exactly from it */
+};
+
+typedef enum RnTask
+{
+	RN_TASK_TRANSLATE = 1,
+	RN_TASK_SCORE,
+	RN_TASK_EMBED,
+	RN_TASK_TOKENIZE,
+	RN_TASK_DETOKENIZE
+} RnTask;
+
+#endif							/* RN_PROTOCOL_H */
