@@ -20,6 +20,17 @@
 
 #define RN_NAME_LENGTH	64
 
+/* What vocab_size 0 stands for: this many pieces, or as many as the corpus allows. */
+#define RN_VOCAB_SIZE_DEFAULT	8000
+
+typedef enum RnNormPlace
+{
+	RN_NORM_AUTO = 0,			/* where the scheme's paper has it */
+	RN_NORM_POST,
+	RN_NORM_PRE,
+	RN_NORM_NONE
+} RnNormPlace;
+
 typedef struct RnConfig
 {
 	/* model: fixed once weights exist */
@@ -37,7 +48,7 @@ typedef struct RnConfig
 	int			ffn_init;		/* 0 xavier, 1 fan_in */
 	int			positions;		/* 0 t2t, 1 fairseq, 2 vaswani */
 	double		layer_norm_epsilon;
-	int			norm;			/* where a scheme lets one choose: 0 post, 1 pre, 2 none */
+	int			norm;			/* where a scheme lets one choose: RnNormPlace */
 	double		dual_scale;		/* ResiDual: s */
 	double		dual_epsilon;	/* ResiDual: epsilon of LN_D */
 	double		encoder_alpha;	/* ResiDual: factor of the Post-LN stream at the end */
@@ -47,7 +58,7 @@ typedef struct RnConfig
 	int			scale_init;		/* B2T: initial weights times L^-1/2 */
 
 	/* text */
-	int			vocab_size;
+	int			vocab_size;		/* never 0: the default while nothing else is known */
 	int			vocab_size_given;	/* explicit: too large is an error; else it shrinks */
 	int			tokenizer;		/* 0 unigram, 1 bpe */
 	int			max_length;		/* pieces of one side, end included */
@@ -77,6 +88,7 @@ typedef struct RnConfig
 	/* length; 0: no such bound */
 	int64_t		max_steps;
 	double		max_epochs;
+	int			max_epochs_given;	/* else it is 0 where another bound is set */
 	double		max_minutes;
 	int			patience;		/* validations without a better one */
 
@@ -128,7 +140,8 @@ typedef struct RnOption
 	const char *unit;			/* "", "steps", "tokens", ... */
 	const char *meaning;		/* a sentence */
 	size_t		offset;			/* in RnConfig */
-	size_t		size;			/* of a text field */
+	size_t		size;			/* of the field */
+	size_t		offset_too;		/* a shorthand sets this field as well; 0: none */
 } RnOption;
 
 /* All options in the order of documentation; *n of them. */
@@ -144,7 +157,8 @@ extern void rn_config_defaults(RnConfig *config);
 
 /*
  * Set one option from text: RN_INVALID with the range and the nearest key or
- * choice as a hint.  "scheme" sets both stacks' scheme, "layers" both depths.
+ * choice as a hint.  "scheme" sets both stacks' scheme, "layers" both depths:
+ * whoever sets several options sets these first (jsonb's key order does).
  * A number that is not wholly consumed, NaN or infinite is invalid.
  */
 extern RnStatus rn_config_set(RnContext *ctx, RnConfig *config, const char *key, const char *value);
@@ -152,10 +166,14 @@ extern RnStatus rn_config_set(RnContext *ctx, RnConfig *config, const char *key,
 /* What single options cannot tell: d_model % heads, a scheme's own parameters, lengths without any bound, ... */
 extern RnStatus rn_config_check(RnContext *ctx, const RnConfig *config);
 
-/* The value as text that rn_config_set reads back exactly; buffer of at least 256. */
+/*
+ * The value as text that rn_config_set reads back exactly; buffer of at least
+ * 256.  A shorthand whose two fields differ gives the empty string: skip
+ * shorthands when storing a configuration.
+ */
 extern void rn_config_get(const RnConfig *config, const RnOption *option, char *buffer, size_t size);
 
-/* Was it set explicitly?  Kept so that a scheme can refuse parameters it does not have. */
+/* Does it have its default value? */
 extern int	rn_config_is_default(const RnConfig *config, const RnOption *option);
 
 #endif							/* RN_CONFIG_H */
