@@ -124,7 +124,8 @@ typedef enum RnOptionGroup
 	RN_GROUP_OPTIMISATION,
 	RN_GROUP_LENGTH,
 	RN_GROUP_VALIDATION,
-	RN_GROUP_RUNNING
+	RN_GROUP_RUNNING,
+	RN_GROUP_TRANSLATION		/* translate/search_options.h: of a call, not of a model */
 } RnOptionGroup;
 
 /* A line of the table; residual_options shows these columns. */
@@ -139,7 +140,7 @@ typedef struct RnOption
 	const char *const *choices; /* NULL-terminated, or NULL */
 	const char *unit;			/* "", "steps", "tokens", ... */
 	const char *meaning;		/* a sentence */
-	size_t		offset;			/* in RnConfig */
+	size_t		offset;			/* in RnConfig (RnSearchOptions for those of translation) */
 	size_t		size;			/* of the field */
 	size_t		offset_too;		/* a shorthand sets this field as well; 0: none */
 } RnOption;

@@ -188,7 +188,8 @@ rn_options(int *n)
 const char *
 rn_option_group_name(RnOptionGroup group)
 {
-	static const char *const names[] = {"model", "text", "optimisation", "length", "validation", "running"};
+	static const char *const names[] = {"model", "text", "optimisation", "length", "validation", "running",
+	"translation"};
 
 	return names[group];
 }

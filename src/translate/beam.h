@@ -8,7 +8,7 @@
  * end are finished with score raw / length ^ length_penalty; the first beam
  * that are not end continue.  At step max_length only end is allowed.  A
  * sentence ends when beam hypotheses are finished; finished sentences leave
- * the batch.  beam 1 is greedy search.
+ * the batch.  Pad is never produced.  beam 1 is greedy search.
  *
  * src/translate/beam.h
  */
@@ -16,16 +16,7 @@
 #define RN_BEAM_H
 
 #include "model/transformer.h"
-
-typedef struct RnSearchOptions
-{
-	int			beam;			/* 1 .. 64 */
-	int			n_best;			/* 1 .. beam */
-	double		length_penalty; /* exponent; 0: none */
-	int			max_length;		/* tokens of an answer without its end */
-	double		max_length_factor;	/* and at most this times the source's, plus max_length_offset */
-	int			max_length_offset;
-} RnSearchOptions;
+#include "translate/search_options.h"
 
 /* One finished hypothesis; ids with final end, in memory of the search's result. */
 typedef struct RnHypothesis
@@ -40,11 +31,16 @@ typedef struct RnHypotheses
 {
 	int			n_sentences;
 	int			n_best;
-	RnHypothesis *items;		/* [n_sentences * n_best], best first; n = 0 where there are fewer */
+	RnHypothesis *items;		/* [n_sentences * n_best], best first; ids NULL where there are fewer */
 	int32_t    *ids;			/* where they point to */
 } RnHypotheses;
 
-/* Search for a packed batch of sources.  decoder: of the same model; values: flat weights. */
+/*
+ * Search for a packed batch of sources.  decoder: of the same model; values:
+ * flat weights.  *stop, which may be NULL, is looked at before each step:
+ * RN_CANCELLED.  RN_DIVERGED when the model gives no numbers.  What results
+ * holds is to be freed after RN_OK only.
+ */
 extern RnStatus rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const RnKernels *kernels,
 							   RnLane *lane, const rn_real *values, const RnPacked *source,
 							   const int32_t *source_ids, const RnSearchOptions *options,

@@ -1,0 +1,48 @@
+/*
+ * search_options.h
+ *		Options of a translation: one table, checked once, typed ever after.
+ *
+ * Linked into both programs, like model/config.h: residual.so checks a
+ * caller's options at once and lists them, the engine reads the struct.
+ *
+ * src/translate/search_options.h
+ */
+#ifndef RN_SEARCH_OPTIONS_H
+#define RN_SEARCH_OPTIONS_H
+
+#include "model/config.h"
+
+#define RN_BEAM_MAX		64
+
+typedef enum RnPrecision
+{
+	RN_FLOAT32 = 0,
+	RN_INT8
+} RnPrecision;
+
+typedef struct RnSearchOptions
+{
+	int			beam;			/* 1 .. RN_BEAM_MAX; 1: greedy */
+	int			n_best;			/* 1 .. beam */
+	double		length_penalty; /* exponent of the length in a score; 0: none */
+	int			max_length;		/* tokens of an answer without its end; 0: only the bounds below */
+	double		max_length_factor;	/* and at most this times the source's pieces ... */
+	int			max_length_offset;	/* ... plus this; factor 0: no such bound */
+	int			precision;		/* RnPrecision */
+} RnSearchOptions;
+
+/* All options in the order of documentation, *n of them; offsets are into RnSearchOptions. */
+extern const RnOption *rn_search_option_list(int *n);
+
+extern void rn_search_defaults(RnSearchOptions *options);
+
+/*
+ * Set one option from text: RN_INVALID for an unknown key (with the nearest
+ * as a hint), what is no number, or what is out of range.
+ */
+extern RnStatus rn_search_set(RnContext *ctx, RnSearchOptions *options, const char *key, const char *value);
+
+/* What single options cannot tell: n_best above beam; RN_UNSUPPORTED for a precision that this build lacks. */
+extern RnStatus rn_search_check(RnContext *ctx, const RnSearchOptions *options);
+
+#endif							/* RN_SEARCH_OPTIONS_H */
