@@ -1,0 +1,111 @@
+#!/bin/bash
+# check.sh: everything that is tested, on a private cluster that goes away.
+#
+# Each part speaks TAP or is pg_regress; their tests are counted one by one.
+# Ends with "N passed, N failed"; exit status 1 when any failed.
+cd "$(dirname "$0")/.." || exit 1
+. test/setup.sh
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/residual-check.XXXXXX")
+chmod 755 "$WORK"
+keep=0
+trap 'stop_cluster; [ $keep = 1 ] && echo "logs are kept in $WORK" || rm -rf "$WORK"' EXIT
+trap 'exit 1' INT TERM
+
+passed=0
+failed=0
+
+# count_tap label file status: add the tests of a TAP file; a program that died or ran nothing is a failure
+count_tap()
+{
+	local ok not_ok
+	ok=$(grep -cE '^[[:space:]]*ok [0-9]' "$2")
+	not_ok=$(grep -cE '^[[:space:]]*not ok [0-9]' "$2")
+	passed=$((passed + ok))
+	failed=$((failed + not_ok))
+	if [ "$not_ok" != 0 ]; then
+		grep -E -A6 '^[[:space:]]*not ok' "$2" | head -60
+	elif [ "$3" != 0 ] || [ "$ok" = 0 ]; then
+		failed=$((failed + 1))
+		echo "not ok - $1 ended with status $3"
+		tail -30 "$2"
+	fi
+	printf '%-34s %s passed, %s failed\n' "$1" "$ok" "$not_ok"
+}
+
+ensure_packages $RESIDUAL_PACKAGES
+
+say "building"
+build_and_stage WERROR=-Werror
+make -j2 PG_CONFIG="$PG_CONFIG" WERROR=-Werror unit-programs || fail "the build of the tests failed"
+
+say "layers"
+test/layers.sh >"$WORK/layers.tap"
+count_tap layers "$WORK/layers.tap" $?
+
+say "engine, without a server"
+for program in build/float/test/test_* build/double/test/test_* build/checked/test/* build/checkedfloat/test/*; do
+	[ -x "$program" ] && [ ! -d "$program" ] || continue
+	case $program in *.d|*.o) continue ;; esac
+	label=${program#build/}
+	RESIDUAL_ENGINE=$PWD/build/float/residual_engine timeout 900 "$program" >"$WORK/unit.tap" 2>&1
+	count_tap "${label/\/test\//: }" "$WORK/unit.tap" $?
+done
+
+say "reference values"
+for real in double float; do
+	timeout 900 build/$real/test/golden test/golden >"$WORK/golden.tap" 2>&1
+	count_tap "golden, $real" "$WORK/golden.tap" $?
+done
+
+say "SQL"
+cp -r sql expected test/t "$WORK/"
+[ -d test/corpus ] && cp -r test/corpus "$WORK/"
+start_cluster "max_worker_processes = 16" "log_min_messages = info"
+PGXS_TEST=$(dirname "$("$PG_CONFIG" --pgxs)")/../../src/test
+PG_REGRESS=$(realpath "$PGXS_TEST/regress/pg_regress")
+export PG_REGRESS
+regress=$(sed -n 's/^REGRESS = //p' Makefile)
+(cd "$WORK" && as_server "$PG_REGRESS" --inputdir="$WORK" --outputdir="$WORK" --bindir="$PG_BIN" \
+	--host="$PGHOST" --port="$PGPORT" --user=postgres --dbname=regression $regress) >"$WORK/regress.log" 2>&1
+status=$?
+sed -nE 's/^test ([a-z_]+) +\.\.\. (ok|FAILED).*/\2 - \1/p' "$WORK/regress.log" |
+	awk '/^ok/ {print "ok " NR " " $0} /^FAILED/ {print "not ok " NR " " $0}' >"$WORK/regress.tap"
+count_tap "pg_regress" "$WORK/regress.tap" $status
+[ $status = 0 ] || { keep=1; head -400 "$WORK/regression.diffs" 2>/dev/null; tail -5 "$WORK/regress.log"; }
+
+if ls test/isolation/specs/*.spec >/dev/null 2>&1; then
+	cp -r test/isolation "$WORK/"
+	give_to_server "$WORK/isolation"
+	(cd "$WORK" && as_server "$(dirname "$PG_REGRESS")/../isolation/pg_isolation_regress" --inputdir="$WORK/isolation" \
+		--outputdir="$WORK/isolation" --bindir="$PG_BIN" --host="$PGHOST" --port="$PGPORT" --user=postgres \
+		--dbname=isolation $(basename -s .spec -a test/isolation/specs/*.spec)) >"$WORK/isolation.log" 2>&1
+	status=$?
+	sed -nE 's/^test ([a-z_]+) +\.\.\. (ok|FAILED).*/\2 - \1/p' "$WORK/isolation.log" |
+		awk '/^ok/ {print "ok " NR " " $0} /^FAILED/ {print "not ok " NR " " $0}' >"$WORK/isolation.tap"
+	count_tap "isolation" "$WORK/isolation.tap" $status
+	[ $status = 0 ] || { keep=1; head -200 "$WORK/isolation/regression.diffs" 2>/dev/null; }
+fi
+stop_cluster
+
+say "servers: crashes, cancels, replication"
+mkdir -p "$WORK/tap"
+give_to_server "$WORK"
+for script in test/t/*.pl; do
+	[ -f "$script" ] || continue
+	name=$(basename "$script" .pl)
+	(cd "$WORK" && as_server env RESIDUAL_STAGE="$RESIDUAL_STAGE" PG_REGRESS="$PG_REGRESS" TESTDATADIR="$WORK/tap/$name" \
+		TESTLOGDIR="$WORK/tap/$name/log" PG_TEST_TIMEOUT_DEFAULT=120 \
+		timeout 900 perl -I "$WORK/t" -I "$(realpath "$PGXS_TEST/perl")" "$WORK/t/$name.pl") >"$WORK/$name.tap" 2>&1
+	status=$?
+	count_tap "$name" "$WORK/$name.tap" $status
+	[ $status = 0 ] || keep=1
+done
+
+echo
+if [ $keep = 1 ] && [ -n "${CI:-}" ]; then
+	keep=0
+	tail -n 100 "$WORK/server.log"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
