@@ -58,11 +58,12 @@ extern RnStatus rn_graph_forward(RnContext *ctx, RnGraph *graph);
 
 /*
  * Run backwards from the losses noted (rn_smoothed_cross_entropy) and from
- * every tensor given a gradient with rn_graph_seed.
+ * every tensor given a gradient with rn_graph_seed.  Adds to pass.gradients;
+ * so does rn_graph_forward for the weight of a loss.  Each runs once a pass.
  */
 extern RnStatus rn_graph_backward(RnContext *ctx, RnGraph *graph);
 
-/* The value (and gradient) stays to the end of the pass, for whoever wants to look. */
+/* The value (and gradient, NULL if none reaches it) stays to the next rn_graph_begin, for whoever wants to look. */
 extern void rn_graph_keep(RnGraph *graph, RnTensor *tensor);
 
 /* Gradient of the objective in this tensor, [rows, cols], device memory; call before rn_graph_forward. */
@@ -70,6 +71,9 @@ extern void rn_graph_seed(RnGraph *graph, RnTensor *tensor, const rn_real *gradi
 
 /* Scratch that lives to the next rn_graph_begin (for op arguments, ids, ...); NULL when out of memory. */
 extern void *rn_graph_scratch(RnGraph *graph, size_t bytes);
+
+/* A pass that needs more device memory fails with RN_NO_MEMORY; 0: no limit. */
+extern void rn_graph_limit(RnGraph *graph, size_t bytes);
 
 /* Bytes of the plan of the last pass, and the most so far. */
 extern size_t rn_graph_memory(const RnGraph *graph);

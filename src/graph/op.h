@@ -6,8 +6,9 @@
  * rn_graph_forward.  Formulas stand at the argument structs of kernel.h.
  * Weights are [out, in]: y = x W^T + b.  Every dropout gets the next site
  * number, so two graphs built by the same calls use the same masks.
- * Structs and arrays passed in must live until the pass is over
- * (rn_graph_scratch), spec structs are copied.
+ * Spec structs are copied; arrays and RnPacked that they point to must live
+ * until the pass is over (rn_graph_scratch).  Arrays of integers are host
+ * memory, arrays of rn_real device memory.
  *
  * src/graph/op.h
  */
@@ -19,16 +20,16 @@
 /* A value from outside, [rows, cols] device memory; gradient kept when wants_grad. */
 extern RnTensor *rn_input(RnGraph *graph, int rows, int cols, const rn_real *value, int wants_grad);
 
-/* [rows of packed, cols of table]; positions shifts packed->positions. */
+/* [rows of packed, cols of table]; packed gives the positions. */
 typedef struct RnEmbedding
 {
 	const RnParam *table;
 	const rn_real *position_table;	/* [n_positions, cols], device */
 	int			n_positions;
-	const int32_t *ids;			/* [rows], host = device on the CPU */
+	const int32_t *ids;			/* [rows] */
 	const RnPacked *packed;
 	double		scale;
-	int32_t		pad_id;
+	int32_t		pad_id;			/* gets no gradient; -1: none */
 	double		dropout;
 } RnEmbedding;
 
@@ -63,7 +64,10 @@ typedef struct RnResidual
 	const RnPacked *packed;
 } RnResidual;
 
-/* dual_out may be NULL when there is no dual stream. */
+/*
+ * dual_out may be NULL when there is no dual stream.  D is written over when
+ * nothing else reads it; its gradient is one buffer for the whole stream.
+ */
 extern RnTensor *rn_residual(RnGraph *graph, const RnResidual *spec, RnTensor **dual_out);
 
 /* gain and shift may be NULL (plain normalisation). */
@@ -73,11 +77,21 @@ extern RnTensor *rn_layer_norm(RnGraph *graph, RnTensor *x, const RnParam *gain,
 extern RnTensor *rn_norm_add(RnGraph *graph, RnTensor *x, const RnParam *gain, const RnParam *shift, double epsilon,
 							 RnTensor *add, double add_scale);
 
-/* alpha a + beta b. */
+/* alpha a + beta b; b may be NULL with beta 0. */
 extern RnTensor *rn_add(RnGraph *graph, RnTensor *a, double alpha, RnTensor *b, double beta);
 
 /* sum over i of weight[first + i] * x[i]; weight a parameter of any shape, counted flat. */
 extern RnTensor *rn_weighted_sum(RnGraph *graph, int n, RnTensor *const *x, const RnParam *weight, int first);
+
+/*
+ * Look at values while the pass runs, when it has come this far: tensors [n]
+ * are whole and in device memory.  The observer may change parameter values
+ * that no operation before it has read (Admin's profiling).  Forward only
+ * matters: no gradient flows through it.
+ */
+typedef void (*RnObserver) (void *arg, RnLane *lane, int n, RnTensor *const *tensors);
+
+extern void rn_observe(RnGraph *graph, int n, RnTensor *const *tensors, RnObserver observer, void *arg);
 
 /* Columns of a tensor that an attention reads: keys and values may lie in one. */
 typedef struct RnColumns
@@ -105,7 +119,11 @@ typedef struct RnAttention
 /* [query rows, heads * head_size]; *scores_out as asked for (may be NULL otherwise). */
 extern RnTensor *rn_attention(RnGraph *graph, const RnAttention *spec, RnTensor **scores_out);
 
-/* Probabilities of the attention that gave this tensor, ragged, kept to the end of the pass. */
+/*
+ * Probabilities of the attention that gave this tensor, kept to the end of the
+ * pass: ragged, of a cached attention like scores_in.  The array is there
+ * after rn_graph_forward.
+ */
 extern const rn_real *const *rn_attention_probabilities(RnGraph *graph, RnTensor *attention);
 
 /*
@@ -129,7 +147,7 @@ typedef struct RnCachedAttention
 	int			max_count;
 	int			heads;
 	int			head_size;
-	RnTensor   *scores_in;		/* [rows, heads * score_stride] */
+	RnTensor   *scores_in;		/* [rows, heads * rn_attention_stride(max_count)] */
 	int			keep_scores;
 	double		score_divisor;
 } RnCachedAttention;
@@ -157,7 +175,7 @@ typedef struct RnCrossEntropy
 	double		smoothing;
 	int			variant;		/* RnLossArgs */
 	double		gradient_scale;
-	rn_real    *row_nll;
+	rn_real    *row_nll;		/* [rows] or NULL */
 } RnCrossEntropy;
 
 extern void rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *loss);

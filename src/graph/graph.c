@@ -1,0 +1,560 @@
+/*
+ * graph.c
+ *		The tape: operations are noted while the model is built, then run
+ *		forwards and backwards.
+ *
+ * Nodes, tensors and scratch lie in host blocks that rn_graph_begin takes
+ * back without freeing them; values and gradients lie in one piece of device
+ * memory that grows when a plan (plan.c) needs more.  After the largest pass
+ * has been seen, nothing is allocated any more.
+ *
+ * src/graph/graph.c
+ */
+#include "graph/node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_BYTES		((size_t) 64 * 1024)
+#define BLOCK_ALIGNMENT	((size_t) 64)
+
+struct RnBlock
+{
+	RnBlock    *next;
+	size_t		size;
+	size_t		used;
+	char	   *bytes;			/* aligned, in the same allocation */
+};
+
+RnStatus
+rn_graph_create(RnContext *ctx, const RnKernels *kernels, RnLane *lane, RnGraph **graph)
+{
+	*graph = calloc(1, sizeof(**graph));
+	if (*graph == NULL)
+		return rn_out_of_memory(ctx, sizeof(**graph));
+	(*graph)->kernels = kernels;
+	(*graph)->lane = lane;
+	return RN_OK;
+}
+
+void
+rn_graph_free(RnGraph *graph)
+{
+	if (graph == NULL)
+		return;
+	while (graph->blocks != NULL)
+	{
+		RnBlock    *next = graph->blocks->next;
+
+		free(graph->blocks);
+		graph->blocks = next;
+	}
+	if (graph->memory != NULL)
+		graph->kernels->release(graph->memory, graph->capacity);
+	free(graph);
+}
+
+void
+rn_graph_limit(RnGraph *graph, size_t bytes)
+{
+	graph->limit = bytes;
+}
+
+size_t
+rn_graph_memory(const RnGraph *graph)
+{
+	return graph->planned;
+}
+
+size_t
+rn_graph_memory_peak(const RnGraph *graph)
+{
+	return graph->peak;
+}
+
+/* ---- host blocks ---- */
+
+static RnBlock *
+add_block(RnGraph *graph, size_t bytes)
+{
+	size_t		size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+	RnBlock    *block = malloc(sizeof(*block) + size + BLOCK_ALIGNMENT);
+	RnBlock   **end = &graph->blocks;
+
+	if (block == NULL)
+		return NULL;
+	graph->allocations++;
+	block->next = NULL;
+	block->size = size;
+	block->used = 0;
+	block->bytes = (char *) (block + 1);
+	block->bytes += BLOCK_ALIGNMENT - (uintptr_t) block->bytes % BLOCK_ALIGNMENT;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = block;
+	return block;
+}
+
+void *
+rn_graph_scratch(RnGraph *graph, size_t bytes)
+{
+	RnBlock    *block = graph->block;
+	void	   *found;
+
+	if (bytes > SIZE_MAX / 2)
+		return rn_graph_fail(graph, RN_NO_MEMORY, "out of memory");
+	bytes = (bytes + BLOCK_ALIGNMENT - 1) / BLOCK_ALIGNMENT * BLOCK_ALIGNMENT;
+	while (block != NULL && block->size - block->used < bytes)
+		block = block->next;
+	if (block == NULL)
+		block = add_block(graph, bytes);
+	if (block == NULL)
+	{
+		rn_graph_fail(graph, RN_NO_MEMORY, "out of memory");
+		rn_detail(&graph->failure, "Failed on a request of %zu bytes.", bytes);
+		return NULL;
+	}
+	graph->block = block;
+	found = block->bytes + block->used;
+	block->used += bytes;
+	return found;
+}
+
+/* ---- noting ---- */
+
+void
+rn_graph_begin(RnGraph *graph, const RnPass *pass)
+{
+	RnBlock    *block;
+
+	for (block = graph->blocks; block != NULL; block = block->next)
+		block->used = 0;
+	graph->block = graph->blocks;
+	graph->pass = *pass;
+	graph->stage = RN_GRAPH_NOTING;
+	rn_context_reset(&graph->failure);
+	graph->next_site = 0;
+	graph->first = graph->last = NULL;
+	graph->n_nodes = 0;
+	graph->tensors = graph->last_tensor = NULL;
+	graph->births = NULL;
+	graph->deaths = NULL;
+	graph->planned = 0;
+}
+
+void *
+rn_graph_fail(RnGraph *graph, RnStatus status, const char *format,...)
+{
+	char		message[sizeof(graph->failure.message)];
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	rn_fail(&graph->failure, status, "%s", message);
+	return NULL;
+}
+
+int
+rn_graph_operand(RnGraph *graph, const RnOp *op, const RnTensor *tensor)
+{
+	if (tensor == NULL)
+		rn_graph_fail(graph, RN_INVALID, "%s: an operand is missing", op->name);
+	return tensor != NULL;
+}
+
+int
+rn_graph_check_packed(RnGraph *graph, const RnOp *op, const RnPacked *packed, int rows)
+{
+	if (packed != NULL && packed->rows == rows)
+		return 1;
+	rn_graph_fail(graph, RN_INVALID, "%s: %d rows of packed sentences do not match a tensor of %d rows",
+				  op->name, packed != NULL ? packed->rows : 0, rows);
+	return 0;
+}
+
+int
+rn_graph_check_vector(RnGraph *graph, const RnOp *op, const RnParam *param, int cols)
+{
+	if (param == NULL || (param->rows == 1 && param->cols == cols))
+		return 1;
+	rn_graph_fail(graph, RN_INVALID, "%s: parameter \"%s\" has the shape [%d, %d] instead of [%d]",
+				  op->name, param->name, param->rows, param->cols, cols);
+	return 0;
+}
+
+const rn_real *
+rn_graph_param(const RnGraph *graph, const RnParam *param)
+{
+	return param != NULL ? graph->pass.values + param->offset : NULL;
+}
+
+rn_real *
+rn_graph_param_gradient(const RnGraph *graph, const RnParam *param)
+{
+	if (param == NULL || graph->pass.gradients == NULL || (param->flags & RN_PARAM_FROZEN) != 0)
+		return NULL;
+	return graph->pass.gradients + param->offset;
+}
+
+RnDropout
+rn_graph_dropout(RnGraph *graph, double rate)
+{
+	RnDropout	dropout;
+
+	dropout.rate = graph->pass.training ? rate : 0.0;
+	dropout.seed = graph->pass.seed;
+	dropout.step = graph->pass.step;
+	dropout.site = graph->next_site++;
+	if (!(rate >= 0.0 && rate < 1.0))
+		rn_graph_fail(graph, RN_INVALID, "dropout of %g is not in [0, 1)", rate);
+	if (dropout.site > UINT16_MAX)
+		rn_graph_fail(graph, RN_LIMIT, "more than %d places of dropout", UINT16_MAX + 1);
+	return dropout;
+}
+
+RnNode *
+rn_node_add(RnGraph *graph, const RnOp *op, int n_uses, int n_outputs, int n_memories,
+			const void *spec, size_t spec_bytes)
+{
+	size_t		bytes = sizeof(RnNode) + n_uses * sizeof(RnUse) + n_outputs * sizeof(RnOutput) +
+		n_memories * sizeof(RnMemory) + spec_bytes;
+	RnNode	   *node;
+	int			k;
+
+	if (graph->stage != RN_GRAPH_NOTING)
+		return rn_graph_fail(graph, RN_INTERNAL, "%s: noted outside a pass", op->name);
+	if (graph->failure.status != RN_OK)
+		return NULL;
+	node = rn_graph_scratch(graph, bytes);
+	if (node == NULL)
+		return NULL;
+	memset(node, 0, bytes);
+	node->op = op;
+	node->n_uses = n_uses;
+	node->n_outputs = n_outputs;
+	node->n_memories = n_memories;
+	node->uses = (RnUse *) (node + 1);
+	node->outputs = (RnOutput *) (node->uses + n_uses);
+	node->memories = (RnMemory *) (node->outputs + n_outputs);
+	node->spec = node->memories + n_memories;
+	memcpy(node->spec, spec, spec_bytes);
+	for (k = 0; k < n_uses; k++)
+		node->uses[k].takes_output = node->uses[k].takes_memory = -1;
+
+	node->index = graph->n_nodes++;
+	node->previous = graph->last;
+	if (graph->last != NULL)
+		graph->last->next = node;
+	else
+		graph->first = node;
+	graph->last = node;
+	return node;
+}
+
+void
+rn_node_use(RnNode *node, int number, RnTensor *tensor)
+{
+	node->uses[number].tensor = tensor;
+}
+
+void
+rn_node_memory(RnNode *node, int number, RnMemoryLife life, size_t bytes)
+{
+	RnMemory   *memory = &node->memories[number];
+
+	memory->life = life;
+	memory->own.bytes = bytes;
+	memory->own.born = memory->own.dies = node->index;
+}
+
+static RnTensorState *
+add_tensor(RnGraph *graph, int rows, int cols)
+{
+	RnTensorState *state = rn_graph_scratch(graph, sizeof(*state));
+
+	if (state == NULL)
+		return NULL;
+	memset(state, 0, sizeof(*state));
+	state->tensor.rows = rows;
+	state->tensor.cols = cols;
+	state->tensor.state = state;
+	state->last_read = -1;
+	if (graph->last_tensor != NULL)
+		graph->last_tensor->next = state;
+	else
+		graph->tensors = state;
+	graph->last_tensor = state;
+	return state;
+}
+
+RnTensor *
+rn_node_output(RnGraph *graph, RnNode *node, int number, int rows, int cols)
+{
+	RnTensorState *state = add_tensor(graph, rows, cols);
+	int			k;
+
+	if (state == NULL)
+		return NULL;
+	state->producer = node;
+	state->wants_grad = node->trains;
+	for (k = 0; k < node->n_uses; k++)
+		state->wants_grad |= node->uses[k].tensor->state->wants_grad;
+	state->wants_grad &= graph->pass.gradients != NULL;
+	node->outputs[number].tensor = &state->tensor;
+	return &state->tensor;
+}
+
+RnTensor *
+rn_input(RnGraph *graph, int rows, int cols, const rn_real *value, int wants_grad)
+{
+	RnTensorState *state;
+
+	if (rows < 0 || cols < 0 || (value == NULL && rows > 0 && cols > 0))
+		return rn_graph_fail(graph, RN_INVALID, "input: no value of shape [%d, %d]", rows, cols);
+	if (graph->failure.status != RN_OK)
+		return NULL;
+	state = add_tensor(graph, rows, cols);
+	if (state == NULL)
+		return NULL;
+	/* never written to: the planner lets nobody take what is not its own */
+	state->tensor.value = (rn_real *) value;
+	state->wants_grad = wants_grad && graph->pass.gradients != NULL;
+	state->kept = 1;
+	return &state->tensor;
+}
+
+void
+rn_graph_keep(RnGraph *graph, RnTensor *tensor)
+{
+	(void) graph;
+	if (tensor != NULL)
+		tensor->state->kept = 1;
+}
+
+void
+rn_graph_seed(RnGraph *graph, RnTensor *tensor, const rn_real *gradient)
+{
+	if (tensor == NULL)
+		return;
+	if (graph->pass.gradients == NULL)
+		rn_graph_fail(graph, RN_INVALID, "a pass without gradients cannot start from one");
+	tensor->state->seed = gradient;
+}
+
+/* ---- running ---- */
+
+/* Make the device memory large enough for the plan; growing by a quarter at least saves repeated growth. */
+static RnStatus
+make_room(RnContext *ctx, RnGraph *graph)
+{
+	size_t		needed = graph->planned;
+	size_t		wished = graph->capacity + graph->capacity / 4;
+	void	   *memory = NULL;
+	RnContext	attempt;
+
+	if (graph->limit > 0 && needed > graph->limit)
+	{
+		rn_fail(ctx, RN_NO_MEMORY, "a pass does not fit into the memory allowed");
+		rn_detail(ctx, "It needs %zu bytes; %zu are allowed.", needed, graph->limit);
+		return RN_NO_MEMORY;
+	}
+	if (needed <= graph->capacity)
+		return RN_OK;
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	if (graph->memory != NULL)
+		graph->kernels->release(graph->memory, graph->capacity);
+	graph->memory = NULL;
+	graph->capacity = 0;
+	if (wished < needed || (graph->limit > 0 && wished > graph->limit))
+		wished = needed;
+	graph->allocations++;
+	rn_context_reset(&attempt);
+	if (graph->kernels->allocate(&attempt, wished, &memory) != RN_OK)
+	{
+		wished = needed;
+		RN_TRY(graph->kernels->allocate(ctx, wished, &memory));
+	}
+	graph->memory = memory;
+	graph->capacity = wished;
+	return RN_OK;
+}
+
+static rn_real *
+place_of(const RnGraph *graph, const RnBuffer *buffer)
+{
+	return (rn_real *) (graph->memory + buffer->offset);
+}
+
+static void
+find_pointers(RnGraph *graph)
+{
+	RnTensorState *state;
+	RnNode	   *node;
+	int			k;
+
+	for (state = graph->tensors; state != NULL; state = state->next)
+	{
+		if (state->value != NULL)
+			state->tensor.value = place_of(graph, state->value);
+		if (state->grad != NULL && state->kept)
+			state->tensor.grad = place_of(graph, state->grad);
+	}
+	for (node = graph->first; node != NULL; node = node->next)
+		for (k = 0; k < node->n_memories; k++)
+			node->memories[k].at = node->memories[k].buffer != NULL ? place_of(graph, node->memories[k].buffer) : NULL;
+}
+
+/* For tests: what is not alive is not a number. */
+static void
+spoil(RnGraph *graph, const RnBuffer *buffer)
+{
+	unsigned char nonsense[4096];
+	size_t		done;
+
+	memset(nonsense, 0xff, sizeof(nonsense));
+	for (done = 0; done < buffer->bytes; done += sizeof(nonsense))
+	{
+		size_t		left = buffer->bytes - done;
+
+		graph->kernels->copy_in(graph->lane, graph->memory + buffer->offset + done, nonsense,
+								left < sizeof(nonsense) ? left : sizeof(nonsense));
+	}
+}
+
+static void
+spoil_born(RnGraph *graph, int time)
+{
+	const RnBuffer *buffer;
+
+	for (buffer = graph->births; graph->poison && buffer != NULL; buffer = buffer->next)
+		if (buffer->born == time)
+			spoil(graph, buffer);
+}
+
+static void
+spoil_dead(RnGraph *graph, int time)
+{
+	const RnBuffer *buffer;
+
+	for (buffer = graph->deaths[time]; graph->poison && buffer != NULL; buffer = buffer->next_dying)
+		spoil(graph, buffer);
+}
+
+RnStatus
+rn_graph_forward(RnContext *ctx, RnGraph *graph)
+{
+	RnNode	   *node;
+	RnStatus	status;
+
+	if (graph->failure.status == RN_OK && graph->stage != RN_GRAPH_NOTING)
+		rn_graph_fail(graph, RN_INTERNAL, "a pass runs forwards once, after it was noted");
+	if (graph->failure.status != RN_OK)
+	{
+		status = rn_fail(ctx, graph->failure.status, "%s", graph->failure.message);
+		if (graph->failure.detail[0] != '\0')
+			rn_detail(ctx, "%s", graph->failure.detail);
+		graph->stage = RN_GRAPH_IDLE;
+		return status;
+	}
+	graph->stage = RN_GRAPH_IDLE;
+	RN_TRY(rn_graph_plan(ctx, graph));
+	RN_TRY(make_room(ctx, graph));
+	find_pointers(graph);
+	for (node = graph->first; node != NULL; node = node->next)
+	{
+		spoil_born(graph, node->index);
+		node->op->forward(graph, node);
+		spoil_dead(graph, node->index);
+	}
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	graph->stage = RN_GRAPH_FORWARD_DONE;
+	return RN_OK;
+}
+
+static void
+plant_seeds(RnGraph *graph)
+{
+	RnTensorState *state;
+
+	spoil_born(graph, graph->n_nodes);
+	for (state = graph->tensors; state != NULL; state = state->next)
+		if (state->seed != NULL)
+			graph->kernels->copy(graph->lane, place_of(graph, state->grad), state->seed,
+								 rn_tensor_size(&state->tensor) * sizeof(rn_real));
+}
+
+/* Gradients of outputs and uses: where they are, and clear what must be clear. */
+static void
+prepare_backward(RnGraph *graph, RnNode *node)
+{
+	int			k;
+
+	for (k = 0; k < node->n_outputs; k++)
+	{
+		RnOutput   *output = &node->outputs[k];
+		const RnTensorState *state = output->tensor->state;
+
+		output->grad = NULL;
+		if (state->grad != NULL)
+			output->grad = place_of(graph, state->grad);
+		else if (output->missing)
+		{
+			output->grad = place_of(graph, &output->zeros);
+			graph->kernels->zero(graph->lane, output->grad, output->zeros.bytes);
+		}
+	}
+	for (k = 0; k < node->n_uses; k++)
+	{
+		RnUse	   *use = &node->uses[k];
+		const RnTensorState *state = use->tensor->state;
+
+		use->grad = NULL;
+		if (!use->wanted)
+			continue;
+		use->grad = place_of(graph, use->detour ? &use->temporary : state->grad);
+		if (use->opens && state->zero_grad)
+			graph->kernels->zero(graph->lane, use->grad, state->grad->bytes);
+	}
+}
+
+static void
+run_backward(RnGraph *graph, RnNode *node)
+{
+	int			time = 2 * graph->n_nodes - node->index;
+	int			k;
+
+	spoil_born(graph, time);
+	prepare_backward(graph, node);
+	node->op->backward(graph, node);
+	for (k = 0; k < node->n_uses; k++)
+	{
+		RnUse	   *use = &node->uses[k];
+
+		if (use->detour)
+			graph->kernels->scaled_add(graph->lane, rn_tensor_size(use->tensor), 1.0, use->grad, 1.0,
+									   place_of(graph, use->tensor->state->grad));
+	}
+	spoil_dead(graph, time);
+}
+
+RnStatus
+rn_graph_backward(RnContext *ctx, RnGraph *graph)
+{
+	RnNode	   *node;
+
+	if (graph->stage != RN_GRAPH_FORWARD_DONE)
+		return rn_fail(ctx, RN_INTERNAL, "a pass runs backwards once, after it ran forwards");
+	graph->stage = RN_GRAPH_IDLE;
+	if (graph->pass.gradients == NULL)
+		return rn_fail(ctx, RN_INTERNAL, "a pass without gradients cannot run backwards");
+	plant_seeds(graph);
+	for (node = graph->last; node != NULL; node = node->previous)
+		if (node->active)
+			run_backward(graph, node);
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	graph->stage = RN_GRAPH_BACKWARD_DONE;
+	return RN_OK;
+}

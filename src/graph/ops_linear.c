@@ -1,0 +1,122 @@
+/*
+ * ops_linear.c
+ *		y = x W^T + b.
+ *
+ * Neighbouring weights act as one matrix, so that queries, keys and values of
+ * one attention are one product.
+ *
+ * src/graph/ops_linear.c
+ */
+#include "graph/op.h"
+
+#include "graph/node.h"
+
+typedef struct Linear
+{
+	int			out;			/* rows of W */
+	const rn_real *weight;		/* [out, in] */
+	const rn_real *bias;		/* [out] or NULL */
+	rn_real    *dweight;
+	rn_real    *dbias;
+} Linear;
+
+static void
+linear_forward(RnGraph *graph, RnNode *node)
+{
+	const Linear *linear = node->spec;
+	const RnTensor *x = node->uses[0].tensor;
+	const RnTensor *y = node->outputs[0].tensor;
+
+	graph->kernels->product(graph->lane, 0, 1, x->rows, linear->out, x->cols,
+							1.0, x->value, x->cols, linear->weight, x->cols, 0.0, y->value, y->cols);
+	if (linear->bias != NULL)
+		graph->kernels->bias_forward(graph->lane, y->rows, y->cols, y->value, y->cols, linear->bias);
+}
+
+/* dx = dy W, dW += dy^T x, db += column sums of dy */
+static void
+linear_backward(RnGraph *graph, RnNode *node)
+{
+	const Linear *linear = node->spec;
+	const RnUse *use = &node->uses[0];
+	const RnTensor *x = use->tensor;
+	const rn_real *dy = node->outputs[0].grad;
+
+	if (use->grad != NULL)
+		graph->kernels->product(graph->lane, 0, 0, x->rows, x->cols, linear->out,
+								1.0, dy, linear->out, linear->weight, x->cols,
+								use->accumulate ? 1.0 : 0.0, use->grad, x->cols);
+	if (linear->dweight != NULL)
+		graph->kernels->product(graph->lane, 1, 0, linear->out, x->cols, x->rows,
+								1.0, dy, linear->out, x->value, x->cols, 1.0, linear->dweight, x->cols);
+	if (linear->dbias != NULL)
+		graph->kernels->bias_backward(graph->lane, x->rows, linear->out, dy, linear->out, linear->dbias);
+}
+
+static const RnOp linear_op = {"linear", linear_forward, linear_backward};
+
+/* Rows of n neighbouring parameters taken as one matrix; -1 when they are not neighbours. */
+static int
+joined_rows(const RnParam *param, int n)
+{
+	int			rows = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (i > 0 && (param[i].cols != param[0].cols ||
+					  param[i].offset != param[i - 1].offset + rn_param_size(&param[i - 1])))
+			return -1;
+		rows += param[i].rows;
+	}
+	return rows;
+}
+
+/* Elements of n neighbouring vectors; -1 when they are not. */
+static int
+joined_elements(const RnParam *param, int n)
+{
+	int			elements = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (param[i].rows != 1 ||
+			(i > 0 && param[i].offset != param[i - 1].offset + rn_param_size(&param[i - 1])))
+			return -1;
+		elements += param[i].cols;
+	}
+	return elements;
+}
+
+RnTensor *
+rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bias, int n_params)
+{
+	Linear		linear;
+	RnNode	   *node;
+
+	if (!rn_graph_operand(graph, &linear_op, x))
+		return NULL;
+	linear.out = joined_rows(weight, n_params);
+	if (linear.out < 1)
+		return rn_graph_fail(graph, RN_INVALID, "linear: %d weights from \"%s\" on are not one matrix",
+							 n_params, weight->name);
+	if (weight->cols != x->cols)
+		return rn_graph_fail(graph, RN_INVALID, "linear: weight \"%s\" is for %d columns, the tensor has %d",
+							 weight->name, weight->cols, x->cols);
+	if (bias != NULL && joined_elements(bias, n_params) != linear.out)
+		return rn_graph_fail(graph, RN_INVALID, "linear: %d biases from \"%s\" on are not one vector of %d",
+							 n_params, bias->name, linear.out);
+	linear.weight = rn_graph_param(graph, weight);
+	linear.bias = rn_graph_param(graph, bias);
+	linear.dweight = rn_graph_param_gradient(graph, weight);
+	linear.dbias = rn_graph_param_gradient(graph, bias);
+
+	node = rn_node_add(graph, &linear_op, 1, 1, 0, &linear, sizeof(linear));
+	if (node == NULL)
+		return NULL;
+	rn_node_use(node, 0, x);
+	node->uses[0].needs_value = linear.dweight != NULL;
+	node->trains = linear.dweight != NULL || linear.dbias != NULL;
+	return rn_node_output(graph, node, 0, x->rows, linear.out);
+}

@@ -1,0 +1,170 @@
+/*
+ * ops_loss.c
+ *		Output projection and label-smoothed cross-entropy in one.
+ *
+ * Rows are taken in chunks: logits of a chunk, their gradient in the same
+ * place, and from it at once the gradients of x and of the weight.  So the
+ * logits of a batch never exist whole, and backward has nothing left to do
+ * but to hand on the gradient of x.
+ *
+ * src/graph/ops_loss.c
+ */
+#include "graph/op.h"
+
+#include "graph/node.h"
+
+/* Below 64 rows products slow down, above 1024 nothing is won; between, logits that stay near the caches. */
+#define CHUNK_BYTES			((size_t) 6 * 1024 * 1024)
+#define CHUNK_ROWS_LEAST	64
+#define CHUNK_ROWS_MOST		1024
+#define CHUNK_ROWS_STEP		16
+
+enum
+{
+	LOGITS,
+	DX							/* memories */
+};
+
+typedef struct CrossEntropy
+{
+	RnLossArgs	args;
+	const rn_real *weight;		/* [vocabulary, cols] */
+	rn_real    *dweight;
+	int			chunk;			/* rows */
+	const int32_t *targets;		/* [rows], all of them */
+	rn_real    *row_nll;
+	RnLoss	   *loss;
+} CrossEntropy;
+
+static void
+cross_entropy_forward(RnGraph *graph, RnNode *node)
+{
+	CrossEntropy *entropy = node->spec;
+	RnLossArgs *args = &entropy->args;
+	const RnTensor *x = node->uses[0].tensor;
+	int			wants_dx = node->uses[0].wanted;
+	int			vocabulary = args->cols;
+	int			row;
+
+	entropy->loss->loss_sum = entropy->loss->nll_sum = 0.0;
+	entropy->loss->tokens = x->rows;
+	args->logits = node->memories[LOGITS].at;
+	for (row = 0; row < x->rows; row += entropy->chunk)
+	{
+		const rn_real *x_chunk = x->value + (size_t) row * x->cols;
+
+		args->rows = x->rows - row < entropy->chunk ? x->rows - row : entropy->chunk;
+		args->targets = entropy->targets + row;
+		args->row_nll = entropy->row_nll != NULL ? entropy->row_nll + row : NULL;
+		graph->kernels->product(graph->lane, 0, 1, args->rows, vocabulary, x->cols,
+								1.0, x_chunk, x->cols, entropy->weight, x->cols, 0.0, args->logits, vocabulary);
+		graph->kernels->loss(graph->lane, args);
+		/* dx = dlogits W, dW += dlogits^T x */
+		if (wants_dx)
+			graph->kernels->product(graph->lane, 0, 0, args->rows, x->cols, vocabulary,
+									1.0, args->logits, vocabulary, entropy->weight, x->cols,
+									0.0, node->memories[DX].at + (size_t) row * x->cols, x->cols);
+		if (entropy->dweight != NULL)
+			graph->kernels->product(graph->lane, 1, 0, vocabulary, x->cols, args->rows,
+									1.0, args->logits, vocabulary, x_chunk, x->cols, 1.0, entropy->dweight, x->cols);
+	}
+}
+
+static void
+cross_entropy_backward(RnGraph *graph, RnNode *node)
+{
+	const RnUse *use = &node->uses[0];
+
+	if (use->grad != NULL && use->grad != node->memories[DX].at)
+		graph->kernels->scaled_add(graph->lane, rn_tensor_size(use->tensor), 1.0, node->memories[DX].at,
+								   use->accumulate ? 1.0 : 0.0, use->grad);
+}
+
+static const RnOp cross_entropy_op = {"cross-entropy", cross_entropy_forward, cross_entropy_backward};
+
+/* Chunks as equal as they can be. */
+static int
+chunk_rows(int rows, int vocabulary)
+{
+	size_t		most = CHUNK_BYTES / sizeof(rn_real) / vocabulary / CHUNK_ROWS_STEP * CHUNK_ROWS_STEP;
+	int			chunks;
+	int			chunk;
+
+	if (most < CHUNK_ROWS_LEAST)
+		most = CHUNK_ROWS_LEAST;
+	if (most > CHUNK_ROWS_MOST)
+		most = CHUNK_ROWS_MOST;
+	if (rows <= (int) most)
+		return rows > 0 ? rows : 1;
+	chunks = (rows + (int) most - 1) / (int) most;
+	chunk = (rows + chunks - 1) / chunks;
+	return (chunk + CHUNK_ROWS_STEP - 1) / CHUNK_ROWS_STEP * CHUNK_ROWS_STEP;
+}
+
+static int
+check_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec)
+{
+	const RnParam *weight = spec->weight;
+	int			r;
+
+	if (!rn_graph_operand(graph, &cross_entropy_op, spec->x))
+		return 0;
+	if (weight->cols != spec->x->cols)
+	{
+		rn_graph_fail(graph, RN_INVALID, "cross-entropy: weight \"%s\" is for %d columns, the tensor has %d",
+					  weight->name, weight->cols, spec->x->cols);
+		return 0;
+	}
+	if (spec->variant == 0 && weight->rows < 2)
+	{
+		rn_graph_fail(graph, RN_INVALID, "cross-entropy: a vocabulary of one cannot be smoothed");
+		return 0;
+	}
+	for (r = 0; r < spec->x->rows; r++)
+		if (spec->targets[r] < 0 || spec->targets[r] >= weight->rows)
+		{
+			rn_graph_fail(graph, RN_INVALID, "cross-entropy: target %d is not in a vocabulary of %d",
+						  spec->targets[r], weight->rows);
+			return 0;
+		}
+	return 1;
+}
+
+void
+rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *loss)
+{
+	CrossEntropy entropy = {.loss = loss};
+	RnTensor   *x = spec->x;
+	RnNode	   *node;
+	int			wants_dx;
+
+	loss->loss_sum = loss->nll_sum = 0.0;
+	loss->tokens = 0;
+	if (!check_cross_entropy(graph, spec))
+		return;
+	entropy.weight = rn_graph_param(graph, spec->weight);
+	entropy.dweight = rn_graph_param_gradient(graph, spec->weight);
+	entropy.chunk = chunk_rows(x->rows, spec->weight->rows);
+	entropy.targets = spec->targets;
+	entropy.row_nll = spec->row_nll;
+	wants_dx = x->state->wants_grad;
+	entropy.args.cols = spec->weight->rows;
+	entropy.args.smoothing = spec->smoothing;
+	entropy.args.variant = spec->variant;
+	entropy.args.gradient = wants_dx || entropy.dweight != NULL;
+	entropy.args.gradient_scale = spec->gradient_scale;
+	entropy.args.loss_sum = &loss->loss_sum;
+	entropy.args.nll_sum = &loss->nll_sum;
+
+	node = rn_node_add(graph, &cross_entropy_op, 1, 0, wants_dx ? 2 : 1, &entropy, sizeof(entropy));
+	if (node == NULL)
+		return;
+	rn_node_use(node, 0, x);
+	rn_node_memory(node, LOGITS, RN_MEMORY_FORWARD, (size_t) entropy.chunk * spec->weight->rows * sizeof(rn_real));
+	if (wants_dx)
+	{
+		rn_node_memory(node, DX, RN_MEMORY_SAVED, rn_tensor_size(x) * sizeof(rn_real));
+		node->uses[0].takes_memory = DX;
+	}
+	node->root = wants_dx;
+}
