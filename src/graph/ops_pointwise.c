@@ -47,6 +47,7 @@ rn_activation(RnGraph *graph, RnTensor *x, const RnParam *bias, RnActivation kin
 {
 	RnActivationArgs args = {0};
 	RnNode	   *node;
+	int			keeps_pre = kind == RN_GELU && graph->pass.gradients != NULL;
 
 	args.dropout = rn_graph_dropout(graph, dropout);
 	if (!rn_graph_operand(graph, &activation_op, x) || !rn_graph_check_vector(graph, &activation_op, bias, x->cols))
@@ -60,20 +61,20 @@ rn_activation(RnGraph *graph, RnTensor *x, const RnParam *bias, RnActivation kin
 	args.dbias = rn_graph_param_gradient(graph, bias);
 	args.row_ids = packed != NULL ? packed->row_ids : NULL;
 
-	node = rn_node_add(graph, &activation_op, 1, 1, kind == RN_GELU, &args, sizeof(args));
+	node = rn_node_add(graph, &activation_op, 1, 1, keeps_pre, &args, sizeof(args));
 	if (node == NULL)
 		return NULL;
 	rn_node_use(node, 0, x);
 	node->uses[0].takes_output = 0;
 	node->trains = args.dbias != NULL;
-	if (kind == RN_GELU)
+	if (keeps_pre)
 	{
 		rn_node_memory(node, 0, RN_MEMORY_SAVED, rn_tensor_size(x) * sizeof(rn_real));
 		node->memories[0].may_take = 1;
 	}
 	else
 	{
-		node->outputs[0].needs_value = 1;
+		node->outputs[0].needs_value = kind == RN_RELU;
 		node->outputs[0].may_take = 1;
 	}
 	return rn_node_output(graph, node, 0, x->rows, x->cols);
