@@ -106,6 +106,7 @@ typedef struct RnConfig
 	int			average_checkpoints;	/* 0 or 1: none */
 	int			stats_every;	/* steps; 0: only at step 0 */
 	char		from[RN_NAME_LENGTH];	/* "", "active" or a version: go on from its weights */
+	int			activate;		/* put the new version in service */
 } RnConfig;
 
 typedef enum RnOptionType

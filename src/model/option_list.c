@@ -173,7 +173,9 @@ static const RnOption options[] = {
 	{"stats_every", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "500", "0", "1000000000", NULL, "steps",
 		"Steps between rows of gradient statistics; 0: only before the first step.", FIELD(stats_every)},
 	{"from", RN_GROUP_RUNNING, RN_OPTION_TEXT, "", NULL, NULL, NULL, "",
-		"Version of the model whose weights training goes on from: a number, or active; empty: fresh weights.", FIELD(from)}
+		"Version of the model whose weights training goes on from: a number, or active; empty: fresh weights.", FIELD(from)},
+	{"activate", RN_GROUP_RUNNING, RN_OPTION_BOOLEAN, "on", NULL, NULL, NULL, "",
+		"Put the new version in service when training is done.", FIELD(activate)}
 };
 
 #define N_OPTIONS	((int) (sizeof(options) / sizeof(options[0])))

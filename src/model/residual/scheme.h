@@ -5,10 +5,13 @@
  *
  * One scheme, one file, one const struct.  Schemes are made of operations
  * (graph/op.h), never of kernels; no other code asks which scheme is in use.
- * The stream is the scheme's own, so wide or many-branched streams fit.
- * Stacks have sublayers numbered from 0 through the stack: 2 a layer in an
- * encoder (self-attention, feed-forward), 3 in a decoder.  RealFormer's
- * running scores belong to attention and combine with every scheme.
+ * Most schemes only say how a sublayer is joined (RnJoin) and leave the rest
+ * to joint.c; what is not plain about a scheme is a callback that is not
+ * NULL.  Training, scoring and decoding step by step all go through here.
+ *
+ * Sublayers are numbered from 0 through the stack: 2 a layer in an encoder
+ * (self-attention, feed-forward), 3 in a decoder.  RealFormer's running
+ * scores belong to attention and combine with every scheme.
  *
  * src/model/residual/scheme.h
  */
@@ -18,83 +21,116 @@
 #include "graph/op.h"
 #include "model/config.h"
 
-#define RN_SCHEME_STREAMS	4
+typedef struct RnScheme RnScheme;
 
-/* The norms and vectors of one sublayer; what a scheme does not declare stays NULL. */
+/*
+ * Numbers of parameters in the registry; 0 stands for none, as number 0 is
+ * an embedding.
+ */
 typedef struct RnJoint
 {
-	const RnParam *gain;
-	const RnParam *shift;
-	const RnParam *omega;
+	int			gain;			/* of the norm */
+	int			shift;
+	int			omega;			/* [d] factor of the shortcut */
+	int			gate;			/* [1] factor of the branch */
 } RnJoint;
 
 /* One stack of a model as its scheme sees it. */
 typedef struct RnSchemeStack
 {
+	const RnScheme *scheme;
 	const RnConfig *config;
+	RnParams   *params;
 	RnStack		stack;
 	int			layers;
-	int			sublayers_per_layer;	/* 2 or 3; an only decoder has 2 */
-	int			other_layers;	/* depth of the other stack, 0 if there is none (DeepNorm) */
-	double		epsilon;		/* of plain norms */
-	RnParams   *params;			/* while declaring */
-	int		   *numbers;		/* the scheme's parameter numbers; its own layout, see n_numbers */
-	double	   *constants;		/* the scheme's constants, likewise */
+	int			sublayers_per_layer;	/* 2 or 3; a decoder without an encoder has 2 */
+	int			other_layers;	/* depth of the other stack; 0: there is none */
+	RnJoint    *joints;			/* [layers * sublayers_per_layer] */
+	RnJoint    *layer_joints;	/* [layers + 1]: of layers, where a scheme has such */
+	RnJoint		end;			/* of the stack's end */
+	int			layer_weights;	/* DLCL's W */
 } RnSchemeStack;
 
-/* The state of one pass over a stack; the scheme uses the fields as it likes. */
+/* Which sublayer. */
+typedef struct RnPlace
+{
+	int			layer;			/* from 0 */
+	RnSublayer	kind;
+	int			number;			/* through the stack, from 0 */
+} RnPlace;
+
+/*
+ * How a sublayer is joined, with f the sublayer:
+ *
+ *		norm post:  x' = LN(shortcut_scale * omega * x + branch_scale * gate * f(x))
+ *		norm pre:   x' = shortcut_scale * omega * x + branch_scale * gate * f(LN(x))
+ *		norm none:  x' = shortcut_scale * omega * x + branch_scale * gate * f(x)
+ */
+typedef struct RnJoin
+{
+	RnNormPlace norm;			/* post, pre or none */
+	double		shortcut_scale;
+	double		branch_scale;
+	const RnParam *omega;		/* NULL: 1 */
+	const RnParam *gate;		/* NULL: 1 */
+} RnJoin;
+
+/* The state of one pass over a stack. */
 typedef struct RnStream
 {
 	RnGraph    *graph;
-	const RnPacked *packed;
-	double		dropout;
-	RnTensor   *x;				/* what the next sublayer's shortcut is */
-	RnTensor   *dual;			/* ResiDual's D */
-	RnTensor   *layer_input;	/* B2T */
-	RnTensor  **layer_outputs;	/* DLCL: [layers + 1] */
-	int			n_outputs;
+	const RnPacked *rows;
+	RnTensor   *x;				/* what the next sublayer starts from and is added to */
+	RnTensor   *dual;			/* ResiDual: D */
+	RnTensor   *layer_input;	/* B2T: z */
+	RnTensor  **layer_outputs;	/* DLCL: [layers + 1], normalised as they are summed */
 } RnStream;
 
-/* A sublayer's result: not yet its last bias, nor its dropout. */
+/* A sublayer's result, without its last bias and its dropout: joining adds them. */
 typedef struct RnBranch
 {
 	RnTensor   *value;
-	const RnParam *bias;		/* or NULL */
+	const RnParam *bias;
 } RnBranch;
 
-typedef struct RnScheme
+/* What a weight matrix does, for schemes that begin with other weights. */
+typedef enum RnWeightRole
+{
+	RN_WEIGHT_QUERY,
+	RN_WEIGHT_KEY,
+	RN_WEIGHT_VALUE,
+	RN_WEIGHT_OUT,
+	RN_WEIGHT_FFN_IN,
+	RN_WEIGHT_FFN_OUT
+} RnWeightRole;
+
+/* Callbacks marked + may be NULL. */
+struct RnScheme
 {
 	const char *name;
 
-	/* Declare the scheme's parameters for a sublayer, and for the stack.  Names as in test/golden. */
-	RnStatus	(*declare) (RnContext *ctx, RnSchemeStack *stack, int layer, RnSublayer kind, int sublayer);
-	RnStatus	(*declare_stack) (RnContext *ctx, RnSchemeStack *stack);
+	/* How a sublayer is joined.  While parameters are being declared only the norm counts. */
+	void		(*join) (const RnSchemeStack *stack, const RnPlace *place, RnJoin *join);
 
-	/* Change how the stack's weights begin (DeepNorm, B2T): factor for this weight, or a whole rule; NULL: as is. */
-	void		(*init) (const RnSchemeStack *stack, RnParam *param);
+	/* + Declare parameters beyond the sublayer's norm, beyond the norm at the end of the stack. */
+	RnStatus	(*declare) (RnContext *ctx, RnSchemeStack *stack, const RnPlace *place);
+	RnStatus	(*declare_end) (RnContext *ctx, RnSchemeStack *stack);
 
-	/* The embedding becomes the stream. */
-	void		(*begin) (const RnSchemeStack *stack, RnStream *stream, RnTensor *embedding);
+	/* + Change how a weight matrix of the stack begins; set initial values that RnInit has no word for. */
+	void		(*init_weight) (const RnSchemeStack *stack, RnWeightRole role, RnParam *param);
+	void		(*initialize) (const RnSchemeStack *stack, rn_real *values);
 
-	/* NULL where layers do not matter. */
+	/* + The stack begins, stream->x being its input; a layer begins; a layer has ended. */
+	void		(*begin) (const RnSchemeStack *stack, RnStream *stream);
 	void		(*layer_begin) (const RnSchemeStack *stack, RnStream *stream, int layer);
 	void		(*layer_end) (const RnSchemeStack *stack, RnStream *stream, int layer);
 
-	/* What the sublayer reads ... */
-	RnTensor   *(*before) (const RnSchemeStack *stack, RnStream *stream, int layer, RnSublayer kind, int sublayer);
+	/* + Change what is joined: the shortcut, the dual stream. */
+	void		(*joining) (const RnSchemeStack *stack, RnStream *stream, const RnPlace *place, RnResidual *residual);
 
-	/* ... and how its result joins. */
-	void		(*after) (const RnSchemeStack *stack, RnStream *stream, RnBranch branch, int layer, RnSublayer kind,
-						  int sublayer);
-
-	/* Stream to output. */
+	/* + The stack's output; else x, normalised when the last sublayer has its norm before. */
 	RnTensor   *(*end) (const RnSchemeStack *stack, RnStream *stream);
-
-	/* Constants to be measured before training (Admin), and folding into a plain model; NULL in most. */
-	RnStatus	(*profile) (RnContext *ctx, RnSchemeStack *stack, rn_real *values,
-							int sublayer, double shortcut_variance, double branch_variance);
-	RnStatus	(*fold) (RnContext *ctx, const RnSchemeStack *stack, rn_real *values);
-} RnScheme;
+};
 
 /* By name; NULL when there is none. */
 extern const RnScheme *rn_scheme_find(const char *name);

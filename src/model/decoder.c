@@ -1,0 +1,363 @@
+/*
+ * decoder.c
+ *		Decoding one position at a time.
+ *
+ * Two graphs: one lives from begin to begin and holds the encoder's output
+ * with every layer's keys and values of it, the other is built anew for each
+ * step.  Both run the same layers as training does.
+ *
+ * The cache of a layer is one array of rows (key and value side by side); a
+ * step appends its rows, whichever hypotheses they belong to.  A hypothesis
+ * is a list of cache rows: its parent's list and its own new row.  So a beam
+ * that reorders copies lists of integers, and the cache grows only by what is
+ * alive.
+ *
+ * src/model/decoder.c
+ */
+#include "model/transformer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+
+/* Positions for which the cache has room at first. */
+#define FIRST_POSITIONS		32
+
+struct RnDecoder
+{
+	const RnModel *model;
+	const RnKernels *kernels;
+	RnLane	   *lane;
+	RnGraph    *encoder_graph;
+	RnGraph    *step_graph;
+	const rn_real *values;		/* lent by begin */
+
+	RnTensor   *memory;			/* the encoder's output */
+	RnTensor  **source;			/* [layers] its keys and values */
+	int32_t    *offsets;		/* [n_sentences + 1] */
+	int			n_sentences;
+	int			longest_source;
+
+	int			max_rows;
+	int			max_steps;
+	int			steps;			/* positions done */
+	int			rows;			/* of the last one */
+	rn_real   **cache;			/* [layers] [cache_capacity, 2 * d_model] */
+	size_t		cache_capacity; /* rows */
+	size_t		cache_rows;		/* in use */
+	int32_t    *lists;			/* [2][max_rows, max_steps], by turns */
+
+	int32_t    *integers;		/* what the following point into */
+	int32_t    *write;			/* [max_rows] each */
+	int32_t    *first;
+	int32_t    *count;
+	int32_t    *source_first;
+	int32_t    *source_count;
+	int32_t    *positions;
+	int32_t    *row_ids;
+	int32_t    *row_offsets;	/* [max_rows + 1] 0, 1, 2, ... */
+};
+
+RnStatus
+rn_decoder_create(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane, RnDecoder **decoder)
+{
+	RnDecoder  *made = calloc(1, sizeof(*made));
+	int			layers = model->decoder.scheme.layers;
+
+	*decoder = NULL;
+	if (made == NULL)
+		return rn_out_of_memory(ctx, sizeof(*made));
+	made->model = model;
+	made->kernels = kernels;
+	made->lane = lane;
+	made->source = calloc(layers, sizeof(RnTensor *));
+	made->cache = calloc(layers, sizeof(rn_real *));
+	if (made->source == NULL || made->cache == NULL)
+		rn_out_of_memory(ctx, layers * sizeof(void *));
+	else if (rn_graph_create(ctx, kernels, lane, &made->encoder_graph) == RN_OK)
+		rn_graph_create(ctx, kernels, lane, &made->step_graph);
+	if (ctx->status != RN_OK)
+	{
+		rn_decoder_free(made);
+		return ctx->status;
+	}
+	*decoder = made;
+	return RN_OK;
+}
+
+static size_t
+cache_bytes(const RnDecoder *decoder, size_t rows)
+{
+	return rows * 2 * decoder->model->config.d_model * sizeof(rn_real);
+}
+
+static void
+free_cache(RnDecoder *decoder)
+{
+	int			layer;
+
+	for (layer = 0; decoder->cache != NULL && layer < decoder->model->decoder.scheme.layers; layer++)
+	{
+		if (decoder->cache[layer] != NULL)
+			decoder->kernels->release(decoder->cache[layer], cache_bytes(decoder, decoder->cache_capacity));
+		decoder->cache[layer] = NULL;
+	}
+	decoder->cache_capacity = 0;
+}
+
+void
+rn_decoder_free(RnDecoder *decoder)
+{
+	if (decoder == NULL)
+		return;
+	free_cache(decoder);
+	if (decoder->encoder_graph != NULL)
+		rn_graph_free(decoder->encoder_graph);
+	if (decoder->step_graph != NULL)
+		rn_graph_free(decoder->step_graph);
+	free(decoder->source);
+	free(decoder->cache);
+	free(decoder->offsets);
+	free(decoder->lists);
+	free(decoder->integers);
+	free(decoder);
+}
+
+/* ---- begin ---- */
+
+/* Room for rows of hypotheses. */
+static RnStatus
+reserve_rows(RnContext *ctx, RnDecoder *decoder, int max_rows, int max_steps)
+{
+	size_t		n = max_rows;
+	size_t		list_bytes = 2 * n * max_steps * sizeof(int32_t);
+	size_t		integer_bytes = (8 * n + 1) * sizeof(int32_t);
+	int			i;
+
+	if (max_rows <= decoder->max_rows && max_steps <= decoder->max_steps)
+		return RN_OK;
+	free(decoder->lists);
+	free(decoder->integers);
+	decoder->max_rows = decoder->max_steps = 0;
+	decoder->lists = malloc(list_bytes);
+	decoder->integers = malloc(integer_bytes);
+	if (decoder->lists == NULL || decoder->integers == NULL)
+		return rn_out_of_memory(ctx, list_bytes + integer_bytes);
+	decoder->write = decoder->integers;
+	decoder->first = decoder->write + n;
+	decoder->count = decoder->first + n;
+	decoder->source_first = decoder->count + n;
+	decoder->source_count = decoder->source_first + n;
+	decoder->positions = decoder->source_count + n;
+	decoder->row_ids = decoder->positions + n;
+	decoder->row_offsets = decoder->row_ids + n;
+	for (i = 0; i < max_rows; i++)
+		decoder->row_ids[i] = decoder->row_offsets[i] = i;
+	decoder->row_offsets[max_rows] = max_rows;
+	decoder->max_rows = max_rows;
+	decoder->max_steps = max_steps;
+	return RN_OK;
+}
+
+/* Room for rows of keys and values in every layer; what is there stays. */
+static RnStatus
+reserve_cache(RnContext *ctx, RnDecoder *decoder, size_t rows)
+{
+	size_t		capacity = decoder->cache_capacity;
+	int			layers = decoder->model->decoder.scheme.layers;
+	int			layer;
+
+	if (rows <= capacity)
+		return RN_OK;
+	if (capacity == 0)
+		capacity = (size_t) decoder->max_rows * FIRST_POSITIONS;
+	while (capacity < rows)
+		capacity *= 2;
+	for (layer = 0; layer < layers; layer++)
+	{
+		void	   *memory;
+
+		if (decoder->kernels->allocate(ctx, cache_bytes(decoder, capacity), &memory) != RN_OK)
+		{
+			/* layers of unequal size would be lost track of: start from nothing next time */
+			while (--layer >= 0)
+			{
+				decoder->kernels->release(decoder->cache[layer], cache_bytes(decoder, capacity));
+				decoder->cache[layer] = NULL;
+			}
+			free_cache(decoder);
+			return ctx->status;
+		}
+		if (decoder->cache[layer] != NULL)
+		{
+			decoder->kernels->copy(decoder->lane, memory, decoder->cache[layer],
+								   cache_bytes(decoder, decoder->cache_rows));
+			RN_TRY(decoder->kernels->synchronize(ctx, decoder->lane));
+			decoder->kernels->release(decoder->cache[layer], cache_bytes(decoder, decoder->cache_capacity));
+		}
+		decoder->cache[layer] = memory;
+	}
+	decoder->cache_capacity = capacity;
+	return RN_OK;
+}
+
+static RnStatus
+note_sentences(RnContext *ctx, RnDecoder *decoder, const RnPacked *source)
+{
+	int			n = source->n_sentences;
+	int32_t    *offsets = realloc(decoder->offsets, (n + 1) * sizeof(int32_t));
+	int			s;
+
+	if (offsets == NULL)
+		return rn_out_of_memory(ctx, (n + 1) * sizeof(int32_t));
+	memcpy(offsets, source->offsets, (n + 1) * sizeof(int32_t));
+	decoder->offsets = offsets;
+	decoder->n_sentences = n;
+	decoder->longest_source = 0;
+	for (s = 0; s < n; s++)
+	{
+		int			length = offsets[s + 1] - offsets[s];
+
+		if (length < 1 || length > decoder->model->longest)
+			return rn_fail(ctx, RN_INVALID, "source sentence of %d pieces, between 1 and %d are possible", length,
+						   decoder->model->longest);
+		if (length > decoder->longest_source)
+			decoder->longest_source = length;
+	}
+	return RN_OK;
+}
+
+static void
+pass_of(const RnDecoder *decoder, RnPass *pass)
+{
+	memset(pass, 0, sizeof(*pass));
+	pass->params = &decoder->model->params;
+	pass->values = decoder->values;
+}
+
+RnStatus
+rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
+				 const int32_t *source_ids, int max_rows, int max_steps)
+{
+	const RnModelStack *stack = &decoder->model->decoder;
+	RnPass		pass;
+	int			layer;
+
+	decoder->memory = NULL;
+	if (max_rows < 1 || max_steps < 1 || max_steps > decoder->model->longest)
+		return rn_fail(ctx, RN_INVALID, "%d positions, between 1 and %d are possible", max_steps,
+					   decoder->model->longest);
+	RN_TRY(note_sentences(ctx, decoder, source));
+	RN_TRY(reserve_rows(ctx, decoder, max_rows, max_steps));
+	decoder->values = values;
+	decoder->steps = decoder->rows = 0;
+	decoder->cache_rows = 0;
+
+	pass_of(decoder, &pass);
+	rn_graph_begin(decoder->encoder_graph, &pass);
+	decoder->memory = rn_model_encode(decoder->model, decoder->encoder_graph, source, source_ids, NULL);
+	if (decoder->memory != NULL)
+		rn_graph_keep(decoder->encoder_graph, decoder->memory);
+	for (layer = 0; layer < stack->scheme.layers; layer++)
+	{
+		decoder->source[layer] = rn_cross_keys_values(&stack->scheme, &stack->layers[layer].cross_attention,
+													  decoder->encoder_graph, decoder->memory);
+		if (decoder->source[layer] != NULL)
+			rn_graph_keep(decoder->encoder_graph, decoder->source[layer]);
+	}
+	if (rn_graph_forward(ctx, decoder->encoder_graph) != RN_OK)
+		decoder->memory = NULL;
+	return ctx->status;
+}
+
+const rn_real *
+rn_decoder_memory(const RnDecoder *decoder)
+{
+	return decoder->memory == NULL ? NULL : decoder->memory->value;
+}
+
+/* ---- step ---- */
+
+/* Lists of this step out of those of the step before. */
+static RnStatus
+grow_lists(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *parent, const int32_t *sentence)
+{
+	size_t		half = (size_t) decoder->max_rows * decoder->max_steps;
+	int			t = decoder->steps;
+	const int32_t *before = decoder->lists + (t % 2 == 0 ? half : 0);
+	int32_t    *now = decoder->lists + (t % 2 == 0 ? 0 : half);
+	int			r;
+
+	for (r = 0; r < rows; r++)
+	{
+		int32_t    *list = now + (size_t) r * decoder->max_steps;
+
+		if (sentence[r] < 0 || sentence[r] >= decoder->n_sentences || (t > 0 && (parent[r] < 0 || parent[r] >= decoder->rows)))
+			return rn_fail(ctx, RN_INTERNAL, "decoder: row %d has no such sentence or parent", r);
+		if (t > 0)
+			memcpy(list, before + (size_t) parent[r] * decoder->max_steps, t * sizeof(int32_t));
+		list[t] = (int32_t) (decoder->cache_rows + r);
+		decoder->write[r] = list[t];
+		decoder->first[r] = r * decoder->max_steps;
+		decoder->count[r] = t + 1;
+		decoder->positions[r] = t;
+		decoder->source_first[r] = decoder->offsets[sentence[r]];
+		decoder->source_count[r] = decoder->offsets[sentence[r] + 1] - decoder->offsets[sentence[r]];
+	}
+	return RN_OK;
+}
+
+RnStatus
+rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence, const int32_t *parent,
+				const int32_t *ids, const rn_real **logits)
+{
+	const RnModel *model = decoder->model;
+	RnStepCaches caches;
+	RnStackWatch watch;
+	RnLayerPass pass;
+	RnPacked	packed;
+	RnPass		graph_pass;
+	RnTensor   *output;
+
+	*logits = NULL;
+	if (decoder->memory == NULL || decoder->steps >= decoder->max_steps || rows < 1 || rows > decoder->max_rows)
+		return rn_fail(ctx, RN_INTERNAL, "decoder: no room for %d rows at position %d", rows, decoder->steps);
+	RN_TRY(grow_lists(ctx, decoder, rows, parent, sentence));
+	RN_TRY(reserve_cache(ctx, decoder, decoder->cache_rows + rows));
+
+	packed.n_sentences = packed.rows = rows;
+	packed.offsets = decoder->row_offsets;
+	packed.positions = decoder->positions;
+	packed.row_ids = (const uint32_t *) decoder->row_ids;
+	caches.width = model->config.d_model;
+	caches.own = decoder->cache;
+	caches.write = decoder->write;
+	caches.first = decoder->first;
+	caches.count = decoder->count;
+	caches.list = decoder->lists + (decoder->steps % 2 == 0 ? 0 : (size_t) decoder->max_rows * decoder->max_steps);
+	caches.max_count = decoder->steps + 1;
+	caches.source = decoder->source;
+	caches.source_first = decoder->source_first;
+	caches.source_count = decoder->source_count;
+	caches.max_source_count = decoder->longest_source;
+	memset(&watch, 0, sizeof(watch));
+	memset(&pass, 0, sizeof(pass));
+	pass.graph = decoder->step_graph;
+	pass.rows = &packed;
+	pass.caches = &caches;
+
+	pass_of(decoder, &graph_pass);
+	rn_graph_begin(decoder->step_graph, &graph_pass);
+	output = rn_stack_run(&model->decoder, &pass,
+						  rn_model_embed(model, decoder->step_graph, model->target_embedding, &packed, ids), &watch);
+	output = rn_model_logits(model, decoder->step_graph, output);
+	if (output != NULL)
+		rn_graph_keep(decoder->step_graph, output);
+	RN_TRY(rn_graph_forward(ctx, decoder->step_graph));
+	*logits = output->value;
+	decoder->cache_rows += rows;
+	decoder->rows = rows;
+	decoder->steps++;
+	return RN_OK;
+}

@@ -1,0 +1,61 @@
+/*
+ * admin.c
+ *		Admin (Liu et al. 2020, "Understanding the Difficulty of Training
+ *		Transformers").
+ *
+ *		x_i = LN_i(w_i * x_{i-1} + f_i(x_{i-1}))	out = x_N
+ *
+ * w_i is a trained vector.  It begins as measured on a batch (profile.c), or
+ * as one number for the whole stack of N sublayers (Liu's later admin-torch).
+ *
+ * src/model/residual/admin.c
+ */
+#include "model/residual/joint.h"
+#include "model/residual/schemes.h"
+
+#include <math.h>
+
+/* RnConfig.admin_omega; the option's choices in their order. */
+enum
+{
+	OMEGA_PROFILE,
+	OMEGA_LOG,
+	OMEGA_SQRT,
+	OMEGA_ONE
+};
+
+static double
+first_omega(const RnSchemeStack *stack)
+{
+	double		n = rn_stack_sublayers(stack);
+
+	switch (stack->config->admin_omega)
+	{
+		case OMEGA_LOG:
+			return sqrt((n + 1) / log(n + 1) - 1);
+		case OMEGA_SQRT:
+			return sqrt(n);
+		default:
+			return 1;
+	}
+}
+
+static void
+admin_join(const RnSchemeStack *stack, const RnPlace *place, RnJoin *join)
+{
+	rn_join_plain(join, RN_NORM_POST);
+	join->omega = rn_joint_param(stack, stack->joints[place->number].omega);
+}
+
+static RnStatus
+admin_declare(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place)
+{
+	return rn_declare_vector(ctx, stack, place, "omega", stack->config->d_model, RN_PARAM_SCHEME,
+							 first_omega(stack), &stack->joints[place->number].omega);
+}
+
+const RnScheme rn_scheme_admin = {
+	.name = "admin",
+	.join = admin_join,
+	.declare = admin_declare
+};
