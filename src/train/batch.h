@@ -3,9 +3,9 @@
  *		Like lengths together, packed to a token budget; no padding.
  *
  * An epoch's order is a function of (seed, epoch): blocks of the corpus are
- * visited in a shuffled order, a few blocks at a time are mixed, sorted by
- * length and cut into batches, the batches shuffled.  A reader can start at
- * any (epoch, batch), which is what a resume needs.
+ * visited in a shuffled order, a pool of blocks at a time is mixed, sorted by
+ * length and cut into batches, the batches shuffled.  A reader can start
+ * anywhere by reading one pool, which is what a resume needs.
  *
  * src/train/batch.h
  */
@@ -19,40 +19,52 @@ typedef struct RnBatchReader RnBatchReader;
 
 typedef struct RnBatchOptions
 {
-	int			batch_tokens;	/* target tokens of a batch (ends included), at least the longest pair's */
+	int			batch_tokens;	/* target tokens of a batch, ends included; a longer pair is a batch of its own */
 	uint64_t	seed;
-	int			shuffle;		/* 0: canonical order, sorted by length only within blocks */
-	RnSpecialIds special;
-	size_t		memory_bytes;
+	int			shuffle;		/* 0: canonical order, sorted by length only within pools */
 } RnBatchOptions;
 
 /* Where a reader stands; the next batch to be read.  Part of a checkpoint. */
 typedef struct RnDataPosition
 {
 	uint64_t	epoch;			/* from 0 */
-	uint64_t	batch;			/* in the epoch, from 0 */
+	uint64_t	pool;			/* in the epoch, from 0 */
+	uint64_t	batch;			/* in the pool, from 0 */
 } RnDataPosition;
 
 /*
- * A batch of whole sentences; arrays live until the next read.  A batch can be
- * cut into shards, packed afresh each, with row_ids of the whole batch.
+ * Whole sentences; the arrays live until the next read.  Row numbers name rows
+ * for dropout: whoever accumulates several batches lets them go on.
  */
 typedef struct RnBatch
 {
 	int			n_pairs;
-	RnPair	   *pairs;
+	const RnPair *pairs;
 	int64_t		source_tokens;	/* ends included */
 	int64_t		target_tokens;
+	uint32_t	first_source_row;	/* 0 as read */
+	uint32_t	first_target_row;
 } RnBatch;
 
+/* The corpus is finished, and lent. */
 extern RnStatus rn_batch_reader_create(RnContext *ctx, RnCorpus *corpus, const RnBatchOptions *options,
 									   RnBatchReader **reader);
 extern void rn_batch_reader_free(RnBatchReader *reader);
-extern RnStatus rn_batch_reader_seek(RnContext *ctx, RnBatchReader *reader, const RnDataPosition *position);
+
+/* A position that another corpus had and this one has not counts as the end of its pool or epoch. */
+extern void rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position);
 extern void rn_batch_reader_position(const RnBatchReader *reader, RnDataPosition *position);
 
-/* The next batch; goes on into the next epoch.  *epoch_end: this was an epoch's last. */
+/* Epochs read so far, with the fraction of the present one. */
+extern double rn_batch_reader_epochs(const RnBatchReader *reader);
+
+/*
+ * The next batch; goes on into the next epoch.  *epoch_end: this was an
+ * epoch's last.  RN_NO_DATA for an empty corpus.
+ */
 extern RnStatus rn_batch_read(RnContext *ctx, RnBatchReader *reader, RnBatch *batch, int *epoch_end);
+
+extern size_t rn_batch_reader_memory(const RnBatchReader *reader);
 
 /* Buffers of a packed shard, reused. */
 typedef struct RnPacker RnPacker;
@@ -62,7 +74,8 @@ extern void rn_packer_free(RnPacker *packer);
 
 /*
  * Pack the pairs of the shard-th of n_shards parts, cut so that shards have
- * about equal work.  The result lives in the packer until the next call.
+ * about equal work; a shard may be empty.  The result lives in the packer
+ * until the next call.
  */
 extern RnStatus rn_packer_pack(RnContext *ctx, RnPacker *packer, const RnBatch *batch, const RnSpecialIds *special,
 							   int shard, int n_shards, RnModelBatch *packed);

@@ -3,11 +3,10 @@
  *		Sentence pairs as ids, in a file, so that memory does not grow with the
  *		corpus.
  *
- * Ids only, never text.  Pairs lie in a spill file that the process inherits
- * (unlinked; its size bounded by whoever made it); memory holds what one block
- * of shuffling needs.  Pairs have a canonical order that does not depend on
- * the order in which they came, so a job that reads the table again sees the
- * same data in the same order.
+ * Ids only, never text.  Pairs lie in a spill file; memory holds what one
+ * reader needs.  Pairs have a canonical order that does not depend on the
+ * order in which they came, so a job that reads the table again sees the same
+ * data in the same order.  They lie in blocks, which are what is read at once.
  *
  * src/train/corpus.h
  */
@@ -18,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/context.h"
+#include "base/spill.h"
 
 /* A pair; source and target are pieces without start and end. */
 typedef struct RnPair
@@ -28,14 +28,24 @@ typedef struct RnPair
 	int			n_target;
 } RnPair;
 
+/* Pairs that lie together. */
+typedef struct RnBlock
+{
+	uint64_t	offset;			/* in the spill file */
+	uint32_t	bytes;
+	uint32_t	pairs;
+	uint32_t	source_ids;
+	uint32_t	target_ids;
+	uint64_t	digest;			/* of the bytes, to know damage */
+} RnBlock;
+
 typedef struct RnCorpus RnCorpus;
 
 /*
- * fd: file to spill to, read and written from offset on; limit_bytes 0: none
- * (RN_DISK_FULL beyond).  memory_bytes bounds what sorting and shuffling take.
+ * The spill file is lent.  memory_bytes bounds what sorting takes, up to
+ * rn_corpus_finish.
  */
-extern RnStatus rn_corpus_create(RnContext *ctx, int fd, uint64_t offset, uint64_t limit_bytes,
-								 size_t memory_bytes, RnCorpus **corpus);
+extern RnStatus rn_corpus_create(RnContext *ctx, RnSpill *spill, size_t memory_bytes, RnCorpus **corpus);
 extern void rn_corpus_free(RnCorpus *corpus);
 
 /* hash: of the pair's text, 128 bits; gives the canonical order. */
@@ -49,5 +59,15 @@ extern uint64_t rn_corpus_target_tokens(const RnCorpus *corpus);	/* ends include
 
 /* Order-independent digest of all pairs. */
 extern void rn_corpus_fingerprint(const RnCorpus *corpus, uint64_t digest[2]);
+
+/* Blocks in canonical order, once finished. */
+extern int	rn_corpus_blocks(const RnCorpus *corpus);
+extern const RnBlock *rn_corpus_block(const RnCorpus *corpus, int number);
+
+/*
+ * Read a block: pairs [block->pairs], ids [source_ids + target_ids], to which
+ * the pairs point.  RN_IO when the file is short or damaged.
+ */
+extern RnStatus rn_corpus_read_block(RnContext *ctx, RnCorpus *corpus, int number, RnPair *pairs, int32_t *ids);
 
 #endif							/* RN_CORPUS_H */

@@ -9,7 +9,13 @@
 
 #include "model/config.h"
 
-/* update counts from 1; total_steps (for linear and cosine) may be 0: unknown. */
-extern double rn_learning_rate(const RnConfig *config, int64_t update, int64_t total_steps);
+/* Without a warm-up, inverse_sqrt stays at its peak for so many updates. */
+#define RN_FLAT_UPDATES		4000
+
+/*
+ * update counts from 1; total (for linear and cosine) may be 0: unknown, the
+ * rate stays at its peak then.
+ */
+extern double rn_learning_rate(const RnConfig *config, int64_t update, int64_t total);
 
 #endif							/* RN_SCHEDULE_H */
