@@ -78,7 +78,7 @@ typedef enum RnFrameType
 	/*
 	 * E, at each validation and at the end: i64 step, f64 epoch, f64 training loss, f64 learning rate, f64
 	 * validation loss, f64 validation nll, f64 BLEU (NaN where not computed), f64 seconds since the start,
-	 * u8 best so far
+	 * u8 best so far, u32 pairs that the loss is of, u32 sentences that BLEU is of
 	 */
 	RN_LOG = 33,
 	/*
