@@ -70,6 +70,13 @@ typedef struct RnDropout
 	uint32_t	site;			/* place in the model, below 65536 */
 } RnDropout;
 
+/* Halves below this are dropped. */
+static inline uint32_t
+rn_dropout_threshold(const RnDropout *dropout)
+{
+	return (uint32_t) (dropout->rate * 65536.0 + 0.5);
+}
+
 /* Is the element kept?  The plain version, the judge of the fast ones. */
 extern int	rn_dropout_keeps(const RnDropout *dropout, uint32_t row, uint32_t col);
 

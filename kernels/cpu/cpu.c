@@ -1,0 +1,88 @@
+/*
+ * cpu.c
+ *		Which level's kernels this processor runs.
+ *
+ * The choice is made once, by what the processor says it has and never by
+ * timing, so that a run repeated on a machine gives the same bits.
+ *
+ * kernels/cpu/cpu.c
+ */
+#include "kernels/cpu/cpu.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const RnKernels *chosen;
+
+#if defined(__x86_64__) && !defined(RN_ONE_LEVEL)
+
+extern const RnKernels rn_cpu_table_v2;
+extern const RnKernels rn_cpu_table_v3;
+extern const RnKernels rn_cpu_table_v4;
+
+static const RnKernels *
+best_up_to(int level)
+{
+	__builtin_cpu_init();
+	if (level >= 4 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512cd"))
+		return &rn_cpu_table_v4;
+	if (level >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+		__builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
+		return &rn_cpu_table_v3;
+	if (__builtin_cpu_supports("sse4.2"))
+		return &rn_cpu_table_v2;
+	return NULL;
+}
+
+#else
+
+extern const RnKernels rn_cpu_table_generic;
+
+static const RnKernels *
+best_up_to(int level)
+{
+	(void) level;
+	return &rn_cpu_table_generic;
+}
+
+#endif
+
+static void
+choose(void)
+{
+	const char *wanted = getenv("RN_CPU_LEVEL");
+
+	/* A shard of the batch is a thread; products start none of their own. */
+	openblas_set_num_threads(1);
+	chosen = best_up_to(wanted != NULL ? atoi(wanted) : 4);
+	if (chosen != NULL)
+		chosen->description();	/* written now, only read later */
+}
+
+const RnKernels *
+rn_cpu_kernels(void)
+{
+	pthread_once(&once, choose);
+	return chosen;
+}
+
+/* "AVX-512, OpenBLAS 0.3.21 (Zen)" */
+const char *
+rn_cpu_describe(const char *vectors)
+{
+	static char text[128];
+	const char *config = openblas_get_config();
+	const char *space = strchr(config, ' ');
+
+	if (text[0] == '\0')
+		snprintf(text, sizeof(text), "%s, %.*s (%s)", vectors,
+				 space != NULL ? (int) (space - config + 1 + strcspn(space + 1, " ")) : 16, config,
+				 openblas_get_corename());
+	return text;
+}

@@ -1,0 +1,185 @@
+/*
+ * loss.c
+ *		Rows of logits: smoothed cross-entropy, and the best of each row.
+ *
+ * kernels/cpu/loss.c
+ */
+#include "kernels/cpu/cpu.h"
+
+#include "kernels/cpu/exp.h"
+#include "kernels/cpu/vector.h"
+
+/* Largest element; count > 0. */
+static rn_real
+row_maximum(const rn_real *x, int count)
+{
+	RnVector	best = vector_set(x[0]);
+
+	RN_VECTORS(j, n, count,
+	{
+		RnVector	v = vector_load(x + j, n);
+
+		best = vector_max(best, vector_fill_from(v, n, x[0]));
+	});
+	return vector_maximum(best);
+}
+
+/* Sums of this many vectors are kept in rn_real, sums of sums in double. */
+#define PART	(64 * RN_WIDTH)
+
+/* sum exp(x - maximum), and sum (x - maximum) */
+static double
+row_sums(const rn_real *x, int count, rn_real maximum, double *sum_logits)
+{
+	double		exponentials = 0.0;
+	double		logits = 0.0;
+	int			at;
+
+	for (at = 0; at < count; at += PART)
+	{
+		const rn_real *p = x + at;
+		RnVector	e = {0};
+		RnVector	s = {0};
+
+		RN_VECTORS(j, n, RN_MIN(PART, count - at),
+		{
+			RnVector	v = vector_load(p + j, n) - maximum;
+
+			e += vector_first(vector_exp(v), n);
+			s += vector_first(v, n);
+		});
+		exponentials += vector_sum_double(e);
+		logits += vector_sum_double(s);
+	}
+	*sum_logits = logits;
+	return exponentials;
+}
+
+/*
+ * With w = weight of the target's own term and u that of every column:
+ *
+ *		loss = w (lse - l[t]) + u (V lse - sum l),  w + V u = 1
+ *		dloss / dl[j] = softmax[j] - u - w [j = t]
+ */
+void
+rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
+{
+	const size_t cols = (size_t) args->cols;
+	const double every = args->variant == 0 ? (args->cols > 1 ? args->smoothing / (args->cols - 1.0) : 0.0) :
+		args->smoothing / args->cols;
+	const double own = 1.0 - every * args->cols;
+	int			i;
+
+	(void) lane;
+	for (i = 0; i < args->rows; i++)
+	{
+		rn_real    *logits = args->logits + i * cols;
+		rn_real    *target = logits + args->targets[i];
+		const rn_real maximum = row_maximum(logits, args->cols);
+		double		sum_logits;
+		const double sum = row_sums(logits, args->cols, maximum, &sum_logits);
+		const double lse = log(sum);	/* less the maximum, as are the logits below */
+		const double nll = lse - ((double) *target - maximum);
+
+		*args->nll_sum += nll;
+		*args->loss_sum += own * nll + every * (args->cols * lse - sum_logits);
+		if (args->row_nll != NULL)
+			args->row_nll[i] = (rn_real) nll;
+		if (args->gradient)
+		{
+			const rn_real factor = (rn_real) (args->gradient_scale / sum);
+			const rn_real less = (rn_real) (args->gradient_scale * every);
+
+			RN_VECTORS(j, n, args->cols,
+			{
+				vector_store(logits + j, factor * vector_exp(vector_load(logits + j, n) - maximum) - less, n);
+			});
+			*target -= (rn_real) (args->gradient_scale * own);
+		}
+	}
+}
+
+/* Is (score, id) worse than (other, other_id)?  Equal scores: the lower id is better. */
+static int
+is_worse(rn_real score, int32_t id, rn_real other, int32_t other_id)
+{
+	return score < other || (score == other && id > other_id);
+}
+
+/* Put an entry into a list of count, best first, of at most k; the new count. */
+static int
+insert_best(int k, int count, int32_t *ids, rn_real *scores, int32_t id, rn_real score)
+{
+	int			at = count < k ? count : k - 1;
+
+	if (count == k && !is_worse(scores[k - 1], ids[k - 1], score, id))
+		return count;
+	for (; at > 0 && is_worse(scores[at - 1], ids[at - 1], score, id); at--)
+	{
+		scores[at] = scores[at - 1];
+		ids[at] = ids[at - 1];
+	}
+	scores[at] = score;
+	ids[at] = id;
+	return count < k ? count + 1 : k;
+}
+
+static int
+is_banned(const int32_t *banned, int32_t id)
+{
+	for (; banned != NULL && *banned >= 0; banned++)
+		if (*banned == id)
+			return 1;
+	return 0;
+}
+
+/* Does a vector hold anything above the floor? */
+static int
+any_above(const rn_real *x, int n, rn_real floor)
+{
+	RnInts		above = vector_load(x, n) > floor;
+	int			l;
+	RnLaneInt	any = 0;
+
+	for (l = 0; l < n; l++)
+		any |= above[l];
+	return any != 0;
+}
+
+void
+rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned, int32_t *ids,
+			 rn_real *scores)
+{
+	int			i;
+
+	(void) lane;
+	for (i = 0; i < rows && cols > 0 && k > 0; i++, logits += cols, ids += k, scores += k)
+	{
+		const rn_real maximum = row_maximum(logits, cols);
+		double		sum_logits;
+		const double lse = maximum + log(row_sums(logits, cols, maximum, &sum_logits));
+		int			count = 0;
+		int			j;
+
+		for (j = 0; j < cols; j++)
+		{
+			int			l;
+			int			n = RN_MIN(RN_WIDTH, cols - j);
+
+			if (count == k && !any_above(logits + j, n, scores[k - 1]))
+			{
+				j += n - 1;
+				continue;
+			}
+			for (l = j; l < j + n; l++)
+				if (!is_banned(banned, l))
+					count = insert_best(k, count, ids, scores, l, logits[l]);
+			j += n - 1;
+		}
+		for (j = 0; j < k; j++)
+		{
+			ids[j] = j < count ? ids[j] : -1;
+			scores[j] = j < count ? (rn_real) (scores[j] - lse) : (rn_real) -INFINITY;
+		}
+	}
+}

@@ -1,0 +1,294 @@
+/*
+ * vector.h
+ *		Vectors as wide as the target's registers, and no wider.
+ *
+ * A vector type wider than the registers is fifty times slower than plain
+ * code, so the width follows from what the compiler was told to build for.
+ * Rows are walked with RN_VECTORS, whose body is written once and compiled
+ * twice: for whole vectors, and for the n elements left over.
+ *
+ * kernels/cpu/vector.h
+ */
+#ifndef RN_VECTOR_H
+#define RN_VECTOR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/real.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define RN_VECTOR_BYTES		64
+#define RN_VECTOR_NAME		"AVX-512"
+#define RN_AVX512
+#elif defined(__AVX2__) && defined(__FMA__)
+#define RN_VECTOR_BYTES		32
+#define RN_VECTOR_NAME		"AVX2"
+#elif defined(__SSE4_1__)
+#define RN_VECTOR_BYTES		16
+#define RN_VECTOR_NAME		"SSE4"
+#else
+#define RN_VECTOR_BYTES		16
+#define RN_VECTOR_NAME		"generic"
+#define RN_NO_INTRINSICS
+#endif
+
+#define RN_WIDTH	((int) (RN_VECTOR_BYTES / sizeof(rn_real)))
+#define RN_INLINE	static inline __attribute__((always_inline, unused))
+
+#ifdef RN_DOUBLE
+typedef int64_t RnLaneInt;
+#else
+typedef int32_t RnLaneInt;
+#endif
+
+/* aligned to an element: a vector may be read from anywhere in a row */
+typedef rn_real RnVector __attribute__((vector_size(RN_VECTOR_BYTES), aligned(sizeof(rn_real)), may_alias));
+typedef RnLaneInt RnInts __attribute__((vector_size(RN_VECTOR_BYTES), aligned(sizeof(rn_real)), may_alias));
+
+#define RN_MIN(a, b)	((a) < (b) ? (a) : (b))
+#define RN_MAX(a, b)	((a) > (b) ? (a) : (b))
+
+/*
+ * For j = 0, RN_WIDTH, ... below count: the body, with n the elements of this
+ * vector, a constant but in the last.
+ */
+#define RN_VECTORS(j, n, count, ...) \
+	do { \
+		int			j = 0; \
+		for (; j + RN_WIDTH <= (count); j += RN_WIDTH) \
+		{ \
+			enum {n = RN_WIDTH}; \
+			__VA_ARGS__ \
+		} \
+		if (j < (count)) \
+		{ \
+			const int	n = (count) - j; \
+			__VA_ARGS__ \
+		} \
+	} while (0)
+
+RN_INLINE RnVector
+vector_set(rn_real x)
+{
+	return x - (RnVector) {0};
+}
+
+/* The first n elements; the others are 0. */
+RN_INLINE RnVector
+vector_load(const rn_real *p, int n)
+{
+	RnVector	v = {0};
+
+	if (n == RN_WIDTH)
+		return *(const RnVector *) p;
+#ifdef RN_AVX512
+#ifdef RN_DOUBLE
+	v = (RnVector) _mm512_maskz_loadu_pd((__mmask8) ((1u << n) - 1), p);
+#else
+	v = (RnVector) _mm512_maskz_loadu_ps((__mmask16) ((1u << n) - 1), p);
+#endif
+#else
+	memcpy(&v, p, (size_t) n * sizeof(rn_real));
+#endif
+	return v;
+}
+
+RN_INLINE void
+vector_store(rn_real *p, RnVector v, int n)
+{
+	if (n == RN_WIDTH)
+		*(RnVector *) p = v;
+	else
+	{
+#ifdef RN_AVX512
+#ifdef RN_DOUBLE
+		_mm512_mask_storeu_pd(p, (__mmask8) ((1u << n) - 1), (__m512d) v);
+#else
+		_mm512_mask_storeu_ps(p, (__mmask16) ((1u << n) - 1), (__m512) v);
+#endif
+#else
+		memcpy(p, &v, (size_t) n * sizeof(rn_real));
+#endif
+	}
+}
+
+/* y = v, or y += v */
+RN_INLINE void
+vector_put(rn_real *y, RnVector v, int n, int accumulate)
+{
+	if (accumulate)
+		v += vector_load(y, n);
+	vector_store(y, v, n);
+}
+
+#ifndef RN_NO_INTRINSICS
+#if RN_VECTOR_BYTES == 64
+#define RN_MM_(name, kind)	_mm512_##name##_##kind
+#define RN_MM_TYPE_(kind)	__m512##kind
+#elif RN_VECTOR_BYTES == 32
+#define RN_MM_(name, kind)	_mm256_##name##_##kind
+#define RN_MM_TYPE_(kind)	__m256##kind
+#else
+#define RN_MM_(name, kind)	_mm_##name##_##kind
+#define RN_MM_TYPE_(kind)	__m128##kind
+#endif
+#ifdef RN_DOUBLE
+#define RN_MM(name)	RN_MM_(name, pd)
+#define RN_MM_REAL	RN_MM_TYPE_(d)
+#else
+#define RN_MM(name)	RN_MM_(name, ps)
+#define RN_MM_REAL	RN_MM_TYPE_()
+#endif
+#endif
+
+/* a > b ? a : b, so b where a is not a number. */
+RN_INLINE RnVector
+vector_max(RnVector a, RnVector b)
+{
+#ifdef RN_NO_INTRINSICS
+	RnInts		greater = a > b;
+
+	return (RnVector) ((greater & (RnInts) a) | (~greater & (RnInts) b));
+#else
+	return (RnVector) RN_MM(max) ((RN_MM_REAL) a, (RN_MM_REAL) b);
+#endif
+}
+
+RN_INLINE RnVector
+vector_min(RnVector a, RnVector b)
+{
+#ifdef RN_NO_INTRINSICS
+	RnInts		less = a < b;
+
+	return (RnVector) ((less & (RnInts) a) | (~less & (RnInts) b));
+#else
+	return (RnVector) RN_MM(min) ((RN_MM_REAL) a, (RN_MM_REAL) b);
+#endif
+}
+
+RN_INLINE RnVector
+vector_sqrt(RnVector a)
+{
+#ifdef RN_NO_INTRINSICS
+	int			l;
+
+	for (l = 0; l < RN_WIDTH; l++)
+		a[l] = (rn_real) sqrt(a[l]);
+	return a;
+#else
+	return (RnVector) RN_MM(sqrt) ((RN_MM_REAL) a);
+#endif
+}
+
+/* To the nearest whole number.  Never by adding 1.5 2^23: see -ffast-math. */
+RN_INLINE RnVector
+vector_round(RnVector a)
+{
+#if defined(RN_NO_INTRINSICS)
+	int			l;
+
+	for (l = 0; l < RN_WIDTH; l++)
+		a[l] = (rn_real) rint(a[l]);
+	return a;
+#elif defined(RN_AVX512)
+	return (RnVector) RN_MM(roundscale) ((RN_MM_REAL) a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+	return (RnVector) RN_MM(round) ((RN_MM_REAL) a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#endif
+}
+
+RN_INLINE RnVector
+vector_abs(RnVector a)
+{
+	return vector_max(a, -a);
+}
+
+/* v where the mask's lanes are set, else 0. */
+RN_INLINE RnVector
+vector_and(RnInts mask, RnVector v)
+{
+	return (RnVector) (mask & (RnInts) v);
+}
+
+RN_INLINE RnVector
+vector_select(RnInts mask, RnVector a, RnVector b)
+{
+	return (RnVector) ((mask & (RnInts) a) | (~mask & (RnInts) b));
+}
+
+RN_INLINE rn_real
+vector_sum(RnVector v)
+{
+	rn_real		lanes[RN_WIDTH];
+	int			half;
+	int			l;
+
+	memcpy(lanes, &v, sizeof(v));
+	for (half = RN_WIDTH / 2; half > 0; half /= 2)
+		for (l = 0; l < half; l++)
+			lanes[l] += lanes[l + half];
+	return lanes[0];
+}
+
+/* The first n lanes, the others 0. */
+RN_INLINE RnVector
+vector_first(RnVector v, int n)
+{
+	int			l;
+
+	for (l = n; l < RN_WIDTH; l++)
+		v[l] = 0;
+	return v;
+}
+
+/* The first n lanes, the others x. */
+RN_INLINE RnVector
+vector_fill_from(RnVector v, int n, rn_real x)
+{
+	int			l;
+
+	for (l = n; l < RN_WIDTH; l++)
+		v[l] = x;
+	return v;
+}
+
+/* Sum in double, for sums that are kept for long. */
+RN_INLINE double
+vector_sum_double(RnVector v)
+{
+	double		sum = 0.0;
+	int			l;
+
+	for (l = 0; l < RN_WIDTH; l++)
+		sum += v[l];
+	return sum;
+}
+
+RN_INLINE rn_real
+vector_maximum(RnVector v)
+{
+	rn_real		best = v[0];
+	int			l;
+
+	for (l = 1; l < RN_WIDTH; l++)
+		best = v[l] > best ? v[l] : best;
+	return best;
+}
+
+/* y[0 .. count - 1] += x */
+RN_INLINE void
+vector_add_row(rn_real *y, const rn_real *x, int count)
+{
+	RN_VECTORS(j, n, count,
+	{
+		vector_store(y + j, vector_load(y + j, n) + vector_load(x + j, n), n);
+	});
+}
+
+#endif							/* RN_VECTOR_H */
