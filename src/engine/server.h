@@ -22,6 +22,7 @@ typedef struct RnServeOptions
 	int			threads;		/* translator threads, at least 1 */
 	size_t		memory;			/* bytes of all models together; 0: no bound */
 	int			idle_seconds;	/* end after so long without a request; 0: never */
+	int			load_seconds;	/* a client that is to send a model may be silent so long; 0: 60 */
 	int			max_connections;	/* further ones wait in the backlog; 0: 1000 */
 	const volatile sig_atomic_t *stop;	/* set by the handler of SIGTERM; may be NULL */
 } RnServeOptions;

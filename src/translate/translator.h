@@ -16,6 +16,13 @@
 
 typedef struct RnTranslator RnTranslator;
 
+/*
+ * What is computed at once: hypotheses (sentences times beam), and pieces of
+ * their sources times beam.  More texts than that make several batches.
+ */
+#define RN_BATCH_ROWS	128
+#define RN_BATCH_PIECES 4096
+
 extern RnStatus rn_translator_create(RnContext *ctx, const RnModel *model, const rn_real *values,
 									 const RnTokenizer *tokenizer, const RnKernels *kernels,
 									 RnTranslator **translator);

@@ -1,0 +1,411 @@
+/*
+ * queue.c
+ *		Work between the I/O thread and the threads that compute.
+ *
+ * src/engine/queue.c
+ */
+#include "engine/queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* More than this waiting, and clients wait with their next request. */
+#define QUEUE_ITEMS		(4 * RN_REQUEST_TEXTS)
+#define QUEUE_BYTES		((size_t) 256 * 1024 * 1024)
+
+/* Texts are not yet cut into pieces when batches are made: bytes of a piece, roughly. */
+#define BYTES_OF_PIECE	4
+
+RnStatus
+rn_queue_init(RnContext *ctx, RnQueue *queue, int threads)
+{
+	memset(queue, 0, sizeof(*queue));
+	queue->threads = threads;
+	queue->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	queue->running = calloc(threads, sizeof(RnBatch *));
+	if (queue->done_fd < 0 || queue->running == NULL)
+	{
+		rn_queue_free(queue);
+		return rn_fail(ctx, RN_NO_MEMORY, "could not create the queue of the serving engine");
+	}
+	pthread_mutex_init(&queue->lock, NULL);
+	pthread_cond_init(&queue->wake, NULL);
+	return RN_OK;
+}
+
+void
+rn_queue_free(RnQueue *queue)
+{
+	RnBuild    *build;
+
+	if (queue->done_fd >= 0)
+		close(queue->done_fd);
+	free(queue->running);
+	while ((build = queue->builds) != NULL)
+	{
+		queue->builds = build->next;
+		free(build);
+	}
+	while ((build = queue->built) != NULL)
+	{
+		queue->built = build->next;
+		free(build);
+	}
+}
+
+static void
+append_turn(RnQueue *queue, RnRequest *request)
+{
+	request->next_queued = NULL;
+	if (queue->last != NULL)
+		queue->last->next_queued = request;
+	else
+		queue->first = request;
+	queue->last = request;
+}
+
+void
+rn_queue_add(RnQueue *queue, RnRequest *request)
+{
+	pthread_mutex_lock(&queue->lock);
+	append_turn(queue, request);
+	queue->n_waiting += request->n_items;
+	queue->bytes += request->bytes;
+	if (request->n_items > 1)
+		pthread_cond_broadcast(&queue->wake);
+	else
+		pthread_cond_signal(&queue->wake);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+RnStatus
+rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model)
+{
+	RnBuild    *build = calloc(1, sizeof(*build));
+
+	if (build == NULL)
+		return rn_out_of_memory(ctx, sizeof(*build));
+	build->model = model;
+	pthread_mutex_lock(&queue->lock);
+	build->next = queue->builds;
+	queue->builds = build;
+	pthread_cond_signal(&queue->wake);
+	pthread_mutex_unlock(&queue->lock);
+	return RN_OK;
+}
+
+/* Take a request out of the ring of turns, if it is there. */
+static void
+remove_turn(RnQueue *queue, RnRequest *request)
+{
+	RnRequest  *before = NULL;
+	RnRequest  *at;
+
+	for (at = queue->first; at != NULL && at != request; at = at->next_queued)
+		before = at;
+	if (at == NULL)
+		return;
+	if (before != NULL)
+		before->next_queued = request->next_queued;
+	else
+		queue->first = request->next_queued;
+	if (queue->last == request)
+		queue->last = before;
+	request->next_queued = NULL;
+}
+
+/* Tell batches to stop of which nobody wants anything any more. */
+static void
+stop_unwanted(RnQueue *queue)
+{
+	int			t,
+				i;
+
+	for (t = 0; t < queue->threads; t++)
+	{
+		RnBatch    *batch = queue->running[t];
+
+		if (batch == NULL)
+			continue;
+		for (i = 0; i < batch->n && batch->requests[i]->abandoned; i++)
+			;
+		if (i == batch->n)
+			__atomic_store_n(&batch->stop, 1, __ATOMIC_RELAXED);
+	}
+}
+
+int
+rn_queue_abandon(RnQueue *queue, RnRequest *request)
+{
+	int			n_left;
+	int			gone;
+
+	pthread_mutex_lock(&queue->lock);
+	n_left = request->n_items - request->n_taken;
+	remove_turn(queue, request);
+	queue->n_waiting -= n_left;
+	request->n_taken = request->n_items;
+	request->n_unfinished -= n_left;
+	request->abandoned = 1;
+	queue->counters.abandoned++;
+	gone = request->n_unfinished == 0 && n_left > 0;
+	if (gone)
+		queue->bytes -= request->bytes;
+	else
+		stop_unwanted(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return gone;
+}
+
+void
+rn_queue_collect(RnQueue *queue, RnRequest **done, RnBuild **built)
+{
+	eventfd_t	count;
+
+	eventfd_read(queue->done_fd, &count);
+	pthread_mutex_lock(&queue->lock);
+	*done = queue->done;
+	*built = queue->built;
+	queue->done = queue->last_done = NULL;
+	queue->built = NULL;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+int
+rn_queue_full(RnQueue *queue)
+{
+	int			full;
+
+	pthread_mutex_lock(&queue->lock);
+	full = queue->n_waiting >= QUEUE_ITEMS || queue->bytes >= QUEUE_BYTES;
+	pthread_mutex_unlock(&queue->lock);
+	return full;
+}
+
+void
+rn_queue_stop(RnQueue *queue)
+{
+	int			t;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->stop = 1;
+	for (t = 0; t < queue->threads; t++)
+	{
+		if (queue->running[t] != NULL)
+			__atomic_store_n(&queue->running[t]->stop, 1, __ATOMIC_RELAXED);
+	}
+	pthread_cond_broadcast(&queue->wake);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+static int
+same_kind(const RnRequest *a, const RnRequest *b)
+{
+	return a->model == b->model && a->task == b->task &&
+		memcmp(&a->options, &b->options, sizeof(a->options)) == 0;
+}
+
+/* Pieces that an item will have, about; what the beam multiplies counts as often. */
+static int
+item_cost(const RnRequest *request, int item)
+{
+	int			beam = request->task == RN_TASK_TRANSLATE ? request->options.beam : 1;
+	size_t		pieces;
+
+	if (request->task == RN_TASK_DETOKENIZE)
+		return 1;
+	pieces = request->texts[item].size / BYTES_OF_PIECE + 1;
+	if (request->targets != NULL)
+		pieces += request->targets[item].size / BYTES_OF_PIECE + 1;
+	if (pieces > (size_t) request->model->config.max_length)
+		pieces = request->model->config.max_length;
+	return (int) pieces * beam;
+}
+
+/* Move up to n items of a request to the batch, as long as they fit. */
+static void
+take_items(RnQueue *queue, RnBatch *batch, RnRequest *request, int n, int limit, int *cost)
+{
+	while (n > 0 && batch->n < limit && request->n_taken < request->n_items)
+	{
+		int			item = request->order[request->n_taken];
+		int			more = item_cost(request, item);
+
+		if (batch->n > 0 && *cost + more > RN_BATCH_PIECES)
+			return;
+		*cost += more;
+		batch->requests[batch->n] = request;
+		batch->items[batch->n] = item;
+		batch->n++;
+		request->n_taken++;
+		queue->n_waiting--;
+		queue->n_running++;
+		n--;
+	}
+}
+
+/* Drop requests from the ring that have nothing left; the first of it goes behind the others. */
+static void
+next_turn(RnQueue *queue)
+{
+	RnRequest  *head = queue->first;
+	RnRequest  *at = head;
+	RnRequest  *next;
+
+	queue->first = queue->last = NULL;
+	for (; at != NULL; at = next)
+	{
+		next = at->next_queued;
+		if (at != head && at->n_taken < at->n_items)
+			append_turn(queue, at);
+	}
+	if (head->n_taken < head->n_items)
+		append_turn(queue, head);
+}
+
+static void
+fill_batch(RnQueue *queue, RnBatch *batch)
+{
+	RnRequest  *head = queue->first;
+	RnRequest  *at;
+	int			limit = batch->capacity;
+	int			waiting = 0;
+	int			n_requests = 0;
+	int			cost = 0;
+	int			share;
+
+	batch->model = head->model;
+	batch->task = head->task;
+	batch->options = head->options;
+	if (head->task == RN_TASK_TRANSLATE)
+		limit = RN_BATCH_ROWS / head->options.beam;
+	for (at = head; at != NULL; at = at->next_queued)
+	{
+		if (same_kind(head, at))
+		{
+			waiting += at->n_items - at->n_taken;
+			n_requests++;
+		}
+	}
+	share = (waiting + queue->idle) / (queue->idle + 1);
+	if (limit > share)
+		limit = share;
+	if (limit < 1)
+		limit = 1;
+	for (at = head; at != NULL; at = at->next_queued)
+	{
+		if (same_kind(head, at))
+			take_items(queue, batch, at, limit / n_requests > 0 ? limit / n_requests : 1, limit, &cost);
+	}
+	for (at = head; at != NULL; at = at->next_queued)
+	{
+		if (same_kind(head, at))
+			take_items(queue, batch, at, limit, limit, &cost);
+	}
+	next_turn(queue);
+}
+
+int
+rn_queue_take(RnQueue *queue, int thread, RnBatch *batch)
+{
+	batch->n = 0;
+	batch->build = NULL;
+	__atomic_store_n(&batch->stop, 0, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&queue->lock);
+	while (!queue->stop && queue->first == NULL && queue->builds == NULL)
+	{
+		queue->idle++;
+		pthread_cond_wait(&queue->wake, &queue->lock);
+		queue->idle--;
+	}
+	if (queue->stop)
+	{
+		pthread_mutex_unlock(&queue->lock);
+		return 0;
+	}
+	if (queue->builds != NULL)
+	{
+		batch->build = queue->builds;
+		queue->builds = batch->build->next;
+	}
+	else
+	{
+		fill_batch(queue, batch);
+		queue->running[thread] = batch;
+		queue->counters.batches++;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return 1;
+}
+
+void
+rn_queue_fail(RnQueue *queue, RnRequest *request, const RnContext *error)
+{
+	pthread_mutex_lock(&queue->lock);
+	if (request->error.status == RN_OK)
+		request->error = *error;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+/* Append to what is done; the caller holds the lock. */
+static void
+append_done(RnQueue *queue, RnRequest *request)
+{
+	request->next_done = NULL;
+	if (queue->last_done != NULL)
+		queue->last_done->next_done = request;
+	else
+		queue->done = request;
+	queue->last_done = request;
+	queue->bytes -= request->bytes;
+	queue->counters.requests++;
+	queue->counters.errors += request->error.status != RN_OK && !request->abandoned;
+}
+
+void
+rn_queue_finish(RnQueue *queue, int thread, RnBatch *batch, uint64_t tokens)
+{
+	RnRequest  *complete = NULL;
+	RnRequest  *next;
+	int			i;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->running[thread] = NULL;
+	queue->n_running -= batch->n;
+	queue->counters.sentences += batch->n;
+	queue->counters.tokens += tokens;
+	for (i = 0; i < batch->n; i++)
+	{
+		RnRequest  *request = batch->requests[i];
+
+		if (--request->n_unfinished == 0)
+		{
+			request->next_done = complete;
+			complete = request;
+		}
+	}
+	pthread_mutex_unlock(&queue->lock);
+
+	/* Nobody else touches a request whose items are all done, except to abandon it. */
+	for (; complete != NULL; complete = next)
+	{
+		next = complete->next_done;
+		rn_request_answer(complete);
+		pthread_mutex_lock(&queue->lock);
+		append_done(queue, complete);
+		pthread_mutex_unlock(&queue->lock);
+	}
+	eventfd_write(queue->done_fd, 1);
+}
+
+void
+rn_queue_finish_build(RnQueue *queue, RnBuild *build)
+{
+	pthread_mutex_lock(&queue->lock);
+	build->next = queue->built;
+	queue->built = build;
+	pthread_mutex_unlock(&queue->lock);
+	eventfd_write(queue->done_fd, 1);
+}

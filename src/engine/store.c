@@ -1,0 +1,277 @@
+/*
+ * store.c
+ *		The models that a serving engine holds.
+ *
+ * src/engine/store.c
+ */
+#include "engine/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double
+rn_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+RnStatus
+rn_store_init(RnContext *ctx, RnStore *store, const RnKernels *kernels, int threads, size_t budget)
+{
+	memset(store, 0, sizeof(*store));
+	store->kernels = kernels;
+	store->threads = threads;
+	store->budget = budget;
+	return kernels->lane_create(ctx, &store->lane);
+}
+
+void
+rn_store_free(RnStore *store)
+{
+	while (store->models != NULL)
+		rn_store_drop(store, store->models);
+	if (store->lane != NULL)
+		store->kernels->lane_free(store->lane);
+}
+
+RnServedModel *
+rn_store_find(RnStore *store, const RnModelKey *key)
+{
+	RnServedModel *model;
+
+	for (model = store->models; model != NULL; model = model->next)
+	{
+		if (model->key.database == key->database && model->key.model == key->model &&
+			model->key.version == key->version && model->key.checksum == key->checksum)
+			return model;
+	}
+	return NULL;
+}
+
+RnStatus
+rn_store_want(RnContext *ctx, RnStore *store, const RnModelKey *key, const void *sender, RnServedModel **result)
+{
+	RnServedModel *model = calloc(1, sizeof(*model));
+
+	if (model == NULL)
+		return rn_out_of_memory(ctx, sizeof(*model));
+	model->key = *key;
+	model->state = RN_SERVED_WANTED;
+	model->sender = sender;
+	model->kernels = store->kernels;
+	model->last_use = rn_now();
+	model->next = store->models;
+	store->models = model;
+	*result = model;
+	return RN_OK;
+}
+
+/* The least recently used ready model, with or without users; NULL when there is none. */
+static RnServedModel *
+least_recent(RnStore *store, int in_use)
+{
+	RnServedModel *least = NULL;
+	RnServedModel *model;
+
+	for (model = store->models; model != NULL; model = model->next)
+	{
+		if (model->state == RN_SERVED_READY && (model->users > 0) == in_use &&
+			(least == NULL || model->last_use < least->last_use))
+			least = model;
+	}
+	return least;
+}
+
+/* Let models go until there is room; those in use are only told to. */
+static int
+make_room(RnStore *store, size_t bytes)
+{
+	RnServedModel *model;
+	size_t		leaving = 0;
+
+	if (store->budget == 0)
+		return 1;
+	while (store->used + bytes > store->budget && (model = least_recent(store, 0)) != NULL)
+	{
+		store->n_evicted++;
+		rn_store_drop(store, model);
+	}
+	if (store->used + bytes <= store->budget)
+		return 1;
+	for (model = store->models; model != NULL; model = model->next)
+		leaving += model->state == RN_SERVED_LEAVING ? model->bytes : 0;
+	while (store->used - leaving + bytes > store->budget && (model = least_recent(store, 1)) != NULL)
+	{
+		model->state = RN_SERVED_LEAVING;
+		leaving += model->bytes;
+	}
+	return 0;
+}
+
+static RnStatus
+create_model(RnContext *ctx, RnStore *store, RnServedModel *model, size_t announced)
+{
+	static const RnSpecialIds special = {RN_PAD_ID, RN_START_ID, RN_END_ID};
+
+	RN_TRY(rn_model_create(ctx, &model->config, &special, model->config.max_length, &model->model));
+	if (rn_model_params(model->model)->size * sizeof(float) > announced)
+	{
+		rn_fail(ctx, RN_MISMATCH, "weights do not belong to the model's configuration");
+		rn_detail(ctx, "The configuration needs %zu bytes, there are %zu.",
+				  rn_model_params(model->model)->size * sizeof(float), announced);
+		return ctx->status;
+	}
+	model->translators = calloc(store->threads, sizeof(RnTranslator *));
+	model->n_translators = store->threads;
+	if (model->translators == NULL)
+		return rn_out_of_memory(ctx, store->threads * sizeof(RnTranslator *));
+	return RN_OK;
+}
+
+static void
+release_parts(RnServedModel *model)
+{
+	int			i;
+
+	for (i = 0; i < model->n_translators; i++)
+	{
+		if (model->translators[i] != NULL)
+			rn_translator_free(model->translators[i]);
+	}
+	free(model->translators);
+	model->translators = NULL;
+	model->n_translators = 0;
+	if (model->tokenizer != NULL)
+		rn_tokenizer_free(model->tokenizer);
+	model->tokenizer = NULL;
+	free(model->tokenizer_bytes);
+	model->tokenizer_bytes = NULL;
+	if (model->values != NULL)
+		model->kernels->release(model->values, rn_model_params(model->model)->size * sizeof(rn_real));
+	model->values = NULL;
+	if (model->model != NULL)
+		rn_model_free(model->model);
+	model->model = NULL;
+}
+
+static RnStatus
+too_large(RnContext *ctx, const RnStore *store, size_t bytes)
+{
+	rn_fail(ctx, RN_LIMIT, "model does not fit into the memory of the serving engine");
+	rn_detail(ctx, "It needs %zu bytes of %zu.", bytes, store->budget);
+	rn_hint(ctx, "Raise residual.serve_memory.");
+	return ctx->status;
+}
+
+static RnStatus
+load(RnContext *ctx, RnStore *store, RnServedModel *model, size_t bytes, int *room)
+{
+	size_t		weights;
+
+	RN_TRY(create_model(ctx, store, model, bytes));
+	weights = rn_model_params(model->model)->size * sizeof(rn_real);
+	if (bytes < weights)
+		bytes = weights;
+	if (store->budget > 0 && bytes > store->budget)
+		return too_large(ctx, store, bytes);
+	*room = make_room(store, bytes);
+	if (!*room)
+		return RN_OK;
+	RN_TRY(store->kernels->allocate(ctx, weights, (void **) &model->values));
+	model->bytes = bytes;
+	return RN_OK;
+}
+
+RnStatus
+rn_store_load(RnContext *ctx, RnStore *store, RnServedModel *model, const RnConfig *config, size_t bytes, int *room)
+{
+	RnStatus	status;
+
+	*room = 0;
+	model->config = *config;
+	status = load(ctx, store, model, bytes, room);
+	if (status != RN_OK || !*room)
+	{
+		release_parts(model);
+		return status;
+	}
+	model->state = RN_SERVED_LOADING;
+	store->used += model->bytes;
+	return RN_OK;
+}
+
+void
+rn_store_complete(RnStore *store, RnServedModel *model)
+{
+	model->state = RN_SERVED_BUILDING;
+	model->sender = NULL;
+	model->deadline = 0;
+	store->count++;
+}
+
+RnStatus
+rn_store_build(RnContext *ctx, RnServedModel *model)
+{
+	RN_TRY(rn_tokenizer_load(ctx, model->tokenizer_bytes, model->tokenizer_size, &model->tokenizer));
+	free(model->tokenizer_bytes);
+	model->tokenizer_bytes = NULL;
+	if (rn_tokenizer_vocab_size(model->tokenizer) != model->config.vocab_size)
+	{
+		rn_fail(ctx, RN_MISMATCH, "tokenizer and model have different vocabularies");
+		rn_detail(ctx, "The tokenizer has %d pieces, the model %d.", rn_tokenizer_vocab_size(model->tokenizer),
+				  model->config.vocab_size);
+		return ctx->status;
+	}
+	return RN_OK;
+}
+
+void
+rn_store_ready(RnStore *store, RnServedModel *model)
+{
+	model->state = RN_SERVED_READY;
+	model->last_use = rn_now();
+	store->n_loaded++;
+	store->changed = 1;
+}
+
+void
+rn_store_drop(RnStore *store, RnServedModel *model)
+{
+	RnServedModel **link = &store->models;
+
+	while (*link != model)
+		link = &(*link)->next;
+	*link = model->next;
+	store->used -= model->bytes;
+	store->count -= model->state >= RN_SERVED_BUILDING;
+	store->changed = 1;
+	release_parts(model);
+	free(model);
+}
+
+void
+rn_store_hold(RnServedModel *model, int n_sentences)
+{
+	model->users++;
+	model->last_use = rn_now();
+	model->n_requests++;
+	model->n_sentences += n_sentences;
+}
+
+void
+rn_store_release(RnStore *store, RnServedModel *model)
+{
+	model->last_use = rn_now();
+	if (--model->users > 0)
+		return;
+	if (model->state == RN_SERVED_LEAVING)
+	{
+		store->n_evicted++;
+		rn_store_drop(store, model);
+	}
+	store->changed = 1;
+}

@@ -1,0 +1,118 @@
+/*
+ * store.h
+ *		The models that a serving engine holds, within a budget.
+ *
+ *		(absent) --> WANTED --> LOADING --> BUILDING --> READY --> LEAVING --> (absent)
+ *
+ * A client that asks for an absent model is asked to send it (WANTED); others
+ * wait for it meanwhile, so a model is sent once.  What fails on the way is
+ * absent again.  A ready model leaves when room is needed, the least recently
+ * used first; one that is in use takes no new work (LEAVING) until its last
+ * user is done.
+ *
+ * Only the I/O thread changes the store.  The other threads read a model that
+ * is READY or LEAVING and has users; each has its own slot of translators.
+ *
+ * src/engine/store.h
+ */
+#ifndef RN_STORE_H
+#define RN_STORE_H
+
+#include "kernels/device.h"
+#include "translate/translator.h"
+
+typedef struct RnModelKey
+{
+	uint32_t	database;
+	int64_t		model;
+	int32_t		version;
+	uint64_t	checksum;
+} RnModelKey;
+
+typedef enum RnServedState
+{
+	RN_SERVED_WANTED,
+	RN_SERVED_LOADING,
+	RN_SERVED_BUILDING,
+	RN_SERVED_READY,
+	RN_SERVED_LEAVING
+} RnServedState;
+
+typedef struct RnServedModel
+{
+	RnModelKey	key;
+	RnServedState state;
+	const void *sender;			/* who was asked to send it; NULL from BUILDING on */
+	double		deadline;		/* WANTED and LOADING: when to give up; 0: never */
+	int			users;			/* requests that hold it */
+	size_t		bytes;			/* counted against the budget */
+	double		last_use;		/* rn_now() */
+	uint64_t	n_requests;
+	uint64_t	n_sentences;
+
+	/* from LOADING on */
+	const RnKernels *kernels;
+	RnConfig	config;
+	RnModel    *model;
+	rn_real    *values;			/* flat, device */
+	char	   *tokenizer_bytes;	/* until BUILDING is over */
+	size_t		tokenizer_size;
+	RnTokenizer *tokenizer;
+	RnTranslator **translators; /* [threads], made by each thread when first needed */
+	int			n_translators;
+	struct RnServedModel *next;
+} RnServedModel;
+
+typedef struct RnStore
+{
+	const RnKernels *kernels;
+	RnLane	   *lane;			/* of the I/O thread */
+	int			threads;
+	size_t		budget;			/* bytes; 0: no bound */
+	size_t		used;			/* bytes of LOADING .. LEAVING */
+	int			count;			/* models that are BUILDING or later */
+	int			changed;		/* something became ready, absent or unused: who waits should look again */
+	uint64_t	n_loaded;
+	uint64_t	n_evicted;
+	RnServedModel *models;
+} RnStore;
+
+extern RnStatus rn_store_init(RnContext *ctx, RnStore *store, const RnKernels *kernels, int threads, size_t budget);
+extern void rn_store_free(RnStore *store);
+
+/* NULL when it is absent. */
+extern RnServedModel *rn_store_find(RnStore *store, const RnModelKey *key);
+
+/* An absent model becomes WANTED from sender. */
+extern RnStatus rn_store_want(RnContext *ctx, RnStore *store, const RnModelKey *key, const void *sender,
+							  RnServedModel **model);
+
+/*
+ * WANTED becomes LOADING: makes the model and memory for its weights.  bytes:
+ * what the sender announced.  *room is 0, and nothing has changed, when other
+ * models must leave first: try again when the store has changed.  RN_LIMIT
+ * when it can never fit.
+ */
+extern RnStatus rn_store_load(RnContext *ctx, RnStore *store, RnServedModel *model, const RnConfig *config,
+							  size_t bytes, int *room);
+
+/* LOADING becomes BUILDING: everything has come. */
+extern void rn_store_complete(RnStore *store, RnServedModel *model);
+
+/* What takes time in making a model ready; by any thread while it is BUILDING. */
+extern RnStatus rn_store_build(RnContext *ctx, RnServedModel *model);
+
+/* BUILDING becomes READY. */
+extern void rn_store_ready(RnStore *store, RnServedModel *model);
+
+/* Give up a model that is not ready, or free one without users. */
+extern void rn_store_drop(RnStore *store, RnServedModel *model);
+
+/* A request takes hold of a READY model, and lets go. */
+extern void rn_store_hold(RnServedModel *model, int n_sentences);
+extern void rn_store_release(RnStore *store, RnServedModel *model);
+
+/* Seconds of a clock that never goes back. */
+extern double rn_now(void);
+
+#endif							/* RN_STORE_H */
