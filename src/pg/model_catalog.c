@@ -19,17 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
-/* Run one statement with at most one parameter list; gives the number of rows. */
-static uint64
-catalog_run(const char *query, int n, Oid *types, Datum *values, const char *nulls, bool read_only)
-{
-	int			code = SPI_execute_with_args(query, n, types, values, nulls, read_only, 0);
-
-	if (code < 0)
-		elog(ERROR, "catalog query failed: %s: %s", SPI_result_code_string(code), query);
-	return SPI_processed;
-}
-
 /* A column of the first row. */
 static Datum
 catalog_value(int column, bool *isnull)
@@ -51,9 +40,9 @@ res_model_find(const char *name, ResModel *model)
 	model->name = pstrdup(name);
 	values[0] = CStringGetTextDatum(name);
 	res_catalog_begin(&catalog, true);
-	found = catalog_run("SELECT m.id, m.owner::oid, v.version, v.checksum FROM residual.model m "
+	found = res_execute(&catalog, "SELECT m.id, m.owner::oid, v.version, v.checksum FROM residual.model m "
 						"LEFT JOIN residual.model_version v ON v.model = m.id AND v.version = m.active "
-						"WHERE m.name = $1", 1, types, values, NULL, true) > 0;
+						"WHERE m.name = $1", 1, types, values, NULL) > 0;
 	if (found)
 	{
 		bool		isnull;
@@ -84,8 +73,8 @@ nearest_name(const char *name, Oid role)
 	uint64		i;
 
 	res_catalog_begin(&catalog, true);
-	n = catalog_run("SELECT name, id, owner::oid FROM residual.model WHERE octet_length(name) < 200 ORDER BY name COLLATE \"C\"",
-					0, NULL, NULL, NULL, true);
+	n = res_execute(&catalog, "SELECT name, id, owner::oid FROM residual.model "
+					"WHERE octet_length(name) < 200 ORDER BY name COLLATE \"C\"", 0, NULL, NULL, NULL);
 	rows = SPI_tuptable;
 	for (i = 0; i < n && length > 0 && length < 200; i++)
 	{
@@ -150,14 +139,29 @@ res_model_create(const char *name, Oid owner)
 	values[1] = ObjectIdGetDatum(owner);
 	res_catalog_begin(&catalog, false);
 	/* waits for a transaction that is creating the same name */
-	if (catalog_run("INSERT INTO residual.model (name, owner) VALUES ($1, $2::regrole) "
-					"ON CONFLICT (name) DO NOTHING RETURNING id", 2, types, values, NULL, false) == 0)
+	if (res_execute(&catalog, "INSERT INTO residual.model (name, owner) VALUES ($1, $2::regrole) "
+					"ON CONFLICT (name) DO NOTHING RETURNING id", 2, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", name)));
 	id = DatumGetInt64(catalog_value(1, &isnull));
 	res_catalog_end(&catalog);
 	return id;
+}
+
+/* ERROR 42704 when the model has gone; its row stays locked against others that change it. */
+static void
+lock_model(const ResCatalog *catalog, int64 model)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
+
+	values[0] = Int64GetDatum(model);
+	if (res_execute(catalog, "SELECT FROM residual.model WHERE id = $1 FOR NO KEY UPDATE",
+					1, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the model has been dropped")));
 }
 
 void
@@ -170,13 +174,14 @@ res_model_set_active(int64 model, int32 version)
 	values[0] = Int64GetDatum(model);
 	values[1] = Int32GetDatum(version);
 	res_catalog_begin(&catalog, false);
-	/* the version is locked against its being dropped before this commits */
-	if (catalog_run("SELECT FROM residual.model_version WHERE model = $1 AND version = $2 FOR KEY SHARE",
-					2, types, values, NULL, false) == 0 ||
-		catalog_run("UPDATE residual.model SET active = $2 WHERE id = $1", 2, types, values, NULL, false) == 0)
+	lock_model(&catalog, model);
+	if (res_execute(&catalog, "UPDATE residual.model SET active = $2 WHERE id = $1 AND EXISTS "
+					"(SELECT FROM residual.model_version WHERE model = $1 AND version = $2)",
+					2, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("version %d of the model does not exist", version)));
+				 errmsg("version %d of the model does not exist", version),
+				 errhint("The view residual_versions lists what there is.")));
 	res_catalog_end(&catalog);
 }
 
@@ -196,7 +201,7 @@ res_model_may_use(int64 model, Oid owner, Oid role)
 		return true;
 	values[0] = Int64GetDatum(model);
 	res_catalog_begin(&catalog, true);
-	n = catalog_run("SELECT grantee::oid FROM residual.model_grant WHERE model = $1", 1, types, values, NULL, true);
+	n = res_execute(&catalog, "SELECT grantee::oid FROM residual.model_grant WHERE model = $1", 1, types, values, NULL);
 	for (i = 0; i < n && !granted; i++)
 	{
 		bool		isnull;
@@ -258,12 +263,9 @@ res_version_next(int64 model)
 
 	values[0] = Int64GetDatum(model);
 	res_catalog_begin(&catalog, false);
-	if (catalog_run("SELECT FROM residual.model WHERE id = $1 FOR NO KEY UPDATE", 1, types, values, NULL, false) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the model has been dropped")));
-	(void) catalog_run("SELECT COALESCE(max(version), 0) + 1 FROM residual.model_version WHERE model = $1",
-					   1, types, values, NULL, false);
+	lock_model(&catalog, model);
+	(void) res_execute(&catalog, "SELECT COALESCE(max(version), 0) + 1 FROM residual.model_version WHERE model = $1",
+					   1, types, values, NULL);
 	next = DatumGetInt32(catalog_value(1, &isnull));
 	res_catalog_end(&catalog);
 	return next;
@@ -315,10 +317,10 @@ res_version_insert(const ResVersion *version)
 	values[VERSION_VALUES + 1] = PointerGetDatum(version->tokenizer);
 	nulls[VERSION_VALUES + 1] = ' ';
 	res_catalog_begin(&catalog, false);
-	(void) catalog_run("INSERT INTO residual.model_version (model, version, job, parameters, bytes, step, "
+	(void) res_execute(&catalog, "INSERT INTO residual.model_version (model, version, job, parameters, bytes, step, "
 					   "validation_loss, validation_bleu, checksum, configuration, tokenizer) "
 					   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-					   VERSION_VALUES + 2, types, values, nulls, false);
+					   VERSION_VALUES + 2, types, values, nulls);
 	res_catalog_end(&catalog);
 }
 
@@ -332,9 +334,9 @@ res_version_finish(const ResVersion *version)
 
 	version_values(version, types, values, nulls);
 	res_catalog_begin(&catalog, false);
-	if (catalog_run("UPDATE residual.model_version SET job = $3, parameters = $4, bytes = $5, step = $6, "
+	if (res_execute(&catalog, "UPDATE residual.model_version SET job = $3, parameters = $4, bytes = $5, step = $6, "
 					"validation_loss = $7, validation_bleu = $8, checksum = $9 WHERE model = $1 AND version = $2",
-					VERSION_VALUES, types, values, nulls, false) != 1)
+					VERSION_VALUES, types, values, nulls) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("version %d of the model does not exist", version->version)));
@@ -354,9 +356,9 @@ res_version_find(int64 model, int32 version, ResVersion *result)
 	values[0] = Int64GetDatum(model);
 	values[1] = Int32GetDatum(version);
 	res_catalog_begin(&catalog, true);
-	found = catalog_run("SELECT job, parameters, bytes, step, validation_loss, validation_bleu, checksum, "
+	found = res_execute(&catalog, "SELECT job, parameters, bytes, step, validation_loss, validation_bleu, checksum, "
 						"configuration, tokenizer FROM residual.model_version WHERE model = $1 AND version = $2",
-						2, types, values, NULL, true) > 0;
+						2, types, values, NULL) > 0;
 	if (found)
 	{
 		bool		isnull;
