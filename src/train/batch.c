@@ -199,7 +199,7 @@ read_blocks(RnContext *ctx, RnBatchReader *reader)
 	pool->pairs_before = 0;
 	for (i = 0; i < stop; i++)
 	{
-		const RnBlock *block = rn_corpus_block(reader->corpus, (int) reader->block_order[i]);
+		const RnCorpusBlock *block = rn_corpus_block(reader->corpus, (int) reader->block_order[i]);
 
 		if (i < start)
 			pool->pairs_before += block->pairs;
@@ -215,7 +215,7 @@ read_blocks(RnContext *ctx, RnBatchReader *reader)
 	for (i = start; i < stop; i++)
 	{
 		int			number = (int) reader->block_order[i];
-		const RnBlock *block = rn_corpus_block(reader->corpus, number);
+		const RnCorpusBlock *block = rn_corpus_block(reader->corpus, number);
 
 		RN_TRY(rn_corpus_read_block(ctx, reader->corpus, number, pool->read + pool->n_pairs, pool->ids + n_ids));
 		pool->n_pairs += block->pairs;

@@ -24,12 +24,12 @@ struct RnCorpus
 {
 	RnSpill    *spill;
 	RnSorter   *sorter;			/* NULL once finished */
-	RnBlock    *blocks;
+	RnCorpusBlock    *blocks;
 	int			n_blocks;
 	int			block_capacity;
 	char	   *bytes;			/* of the pair that is added; of a block */
 	size_t		capacity;
-	RnBlock		block;			/* being filled */
+	RnCorpusBlock		block;			/* being filled */
 	uint64_t	offset;			/* where it goes */
 	uint64_t	pairs;
 	uint64_t	target_ids;
@@ -134,7 +134,7 @@ rn_corpus_add(RnContext *ctx, RnCorpus *corpus, const uint64_t hash[2], const Rn
 static RnStatus
 close_block(RnContext *ctx, RnCorpus *corpus)
 {
-	RnBlock    *block = &corpus->block;
+	RnCorpusBlock    *block = &corpus->block;
 	uint64_t	digest[2];
 
 	if (block->pairs == 0)
@@ -142,10 +142,10 @@ close_block(RnContext *ctx, RnCorpus *corpus)
 	if (corpus->n_blocks == corpus->block_capacity)
 	{
 		int			capacity = corpus->block_capacity ? 2 * corpus->block_capacity : 64;
-		RnBlock    *grown = realloc(corpus->blocks, (size_t) capacity * sizeof(RnBlock));
+		RnCorpusBlock    *grown = realloc(corpus->blocks, (size_t) capacity * sizeof(RnCorpusBlock));
 
 		if (grown == NULL)
-			return rn_out_of_memory(ctx, (size_t) capacity * sizeof(RnBlock));
+			return rn_out_of_memory(ctx, (size_t) capacity * sizeof(RnCorpusBlock));
 		corpus->blocks = grown;
 		corpus->block_capacity = capacity;
 	}
@@ -164,7 +164,7 @@ static RnStatus
 store_pair(RnContext *ctx, void *arg, const char *bytes, size_t size)
 {
 	RnCorpus   *corpus = arg;
-	RnBlock    *block = &corpus->block;
+	RnCorpusBlock    *block = &corpus->block;
 	uint32_t	n_source,
 				n_target;
 	const char *at = get_number(bytes, bytes + size, &n_source);
@@ -218,7 +218,7 @@ rn_corpus_blocks(const RnCorpus *corpus)
 	return corpus->n_blocks;
 }
 
-const RnBlock *
+const RnCorpusBlock *
 rn_corpus_block(const RnCorpus *corpus, int number)
 {
 	return &corpus->blocks[number];
@@ -264,7 +264,7 @@ decode_pair(const char *at, const char *end, RnPair *pair, int32_t *ids, uint32_
 RnStatus
 rn_corpus_read_block(RnContext *ctx, RnCorpus *corpus, int number, RnPair *pairs, int32_t *ids)
 {
-	const RnBlock *block = &corpus->blocks[number];
+	const RnCorpusBlock *block = &corpus->blocks[number];
 	uint32_t	room = block->source_ids + block->target_ids;
 	uint64_t	digest[2];
 	const char *at;

@@ -29,7 +29,7 @@ typedef struct RnPair
 } RnPair;
 
 /* Pairs that lie together. */
-typedef struct RnBlock
+typedef struct RnCorpusBlock
 {
 	uint64_t	offset;			/* in the spill file */
 	uint32_t	bytes;
@@ -37,7 +37,7 @@ typedef struct RnBlock
 	uint32_t	source_ids;
 	uint32_t	target_ids;
 	uint64_t	digest;			/* of the bytes, to know damage */
-} RnBlock;
+} RnCorpusBlock;
 
 typedef struct RnCorpus RnCorpus;
 
@@ -62,7 +62,7 @@ extern void rn_corpus_fingerprint(const RnCorpus *corpus, uint64_t digest[2]);
 
 /* Blocks in canonical order, once finished. */
 extern int	rn_corpus_blocks(const RnCorpus *corpus);
-extern const RnBlock *rn_corpus_block(const RnCorpus *corpus, int number);
+extern const RnCorpusBlock *rn_corpus_block(const RnCorpus *corpus, int number);
 
 /*
  * Read a block: pairs [block->pairs], ids [source_ids + target_ids], to which

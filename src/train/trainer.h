@@ -4,7 +4,7 @@
  *		resumed run needs.
  *
  * Threads share a batch, not an operation: each runs forward and backward on
- * its own shard with its own tape, gradients are summed in a fixed order, and
+ * its own shards with its own tape, gradients are summed in a fixed order, and
  * the optimizer is split by ranges of parameters.  Same thread count, same
  * bits.
  *
@@ -13,12 +13,27 @@
 #ifndef RN_TRAINER_H
 #define RN_TRAINER_H
 
+#include <signal.h>
+
+#include "base/spill.h"
+#include "base/threads.h"
 #include "train/batch.h"
 
 typedef struct RnTrainer RnTrainer;
 
-extern RnStatus rn_trainer_create(RnContext *ctx, const RnModel *model, const RnConfig *config,
-								  const RnKernels *kernels, RnTrainer **trainer);
+/* All lent for the trainer's life. */
+typedef struct RnTrainerOptions
+{
+	const RnModel *model;
+	const RnConfig *config;
+	const RnKernels *kernels;
+	RnThreads  *threads;
+	RnSpill    *spill;			/* keeps best weights and those to average; NULL: none can be kept */
+	size_t		memory_limit;	/* of everything here; 0: none */
+	const volatile sig_atomic_t *stop;	/* set: steps and evaluations end with RN_CANCELLED; may be NULL */
+} RnTrainerOptions;
+
+extern RnStatus rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **trainer);
 extern void rn_trainer_free(RnTrainer *trainer);
 
 /* Fresh weights and moments. */
@@ -34,7 +49,7 @@ typedef struct RnStepResult
 	double		learning_rate;
 	int64_t		target_tokens;
 	int64_t		source_tokens;
-	int			epoch_end;		/* the batch was an epoch's last */
+	int			epoch_end;		/* an epoch ended within the step */
 } RnStepResult;
 
 /*
@@ -45,60 +60,94 @@ typedef struct RnTensorStatistics
 {
 	const RnParam *param;
 	double		parameter_norm;
-	double		gradient_norm;
-	double		update_norm;	/* 0 at step 0 */
-	double		adam_condition; /* schemes.md 9.7: max|J| |g| / |u| of this tensor at the gradients that are there */
+	double		gradient_norm;	/* before clipping */
+	double		update_norm;	/* 0 where no update was made */
+	double		adam_condition; /* max|J| |g| / |u| of the tensor, at the gradients that are there */
 } RnTensorStatistics;
 
 /*
  * One update: reads accumulate batches, computes, updates.  statistics, when
  * not NULL, is [rn_model_params()->count].  RN_DIVERGED when loss or gradient
- * is not finite; the weights are those before the step then.
+ * is not finite, RN_CANCELLED when stopped, RN_LIMIT when memory does not
+ * suffice: the weights are those before the step then, and so is what a
+ * checkpoint says of the data position.
  */
 extern RnStatus rn_trainer_step(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader,
 								RnStepResult *result, RnTensorStatistics *statistics);
 
-/* Gradient statistics of the next batch without an update; the reader stands where it stood. */
+/*
+ * Statistics of what the next step will meet, without an update; the reader
+ * stands where it stood.
+ */
 extern RnStatus rn_trainer_probe(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader,
 								 RnStepResult *result, RnTensorStatistics *statistics);
 
-/* Loss without dropout over a whole corpus (one epoch of the reader): means over target tokens. */
+/*
+ * Loss without dropout over a whole corpus (one epoch of the reader, from its
+ * start): means over target tokens.  Of the weights shown.
+ */
 extern RnStatus rn_trainer_evaluate(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader,
 									double *loss, double *nll);
 
 /*
- * State as named parts: weights ("w:" name), moments ("m:", "v:"), averages
- * ("a:..."), and the counters ("state").  A part is written and read in any
- * chunks; set parts are checked for name and size.
+ * Which weights rn_trainer_evaluate, rn_trainer_weights and
+ * rn_trainer_read_shown mean.  The next step shows the present ones again.
+ */
+typedef enum RnShown
+{
+	RN_SHOW_PRESENT = 0,
+	RN_SHOW_BEST,				/* RN_INTERNAL when none was remembered */
+	RN_SHOW_AVERAGE				/* uniform, of those remembered; likewise */
+} RnShown;
+
+extern RnStatus rn_trainer_show(RnContext *ctx, RnTrainer *trainer, RnShown shown);
+
+/* Flat, device; the pointer is good until the next rn_trainer_show or step. */
+extern const rn_real *rn_trainer_weights(const RnTrainer *trainer);
+
+/* Keep a copy of the present weights: as the best, as one of the last (config: average_checkpoints) to average. */
+extern RnStatus rn_trainer_remember_best(RnContext *ctx, RnTrainer *trainer);
+extern RnStatus rn_trainer_remember_for_average(RnContext *ctx, RnTrainer *trainer);
+extern int	rn_trainer_has_best(const RnTrainer *trainer);
+extern int	rn_trainer_averaged(const RnTrainer *trainer);	/* how many are remembered */
+
+/*
+ * State as named parts: weights ("w:" name), moments ("m:", "v:"), best and
+ * remembered weights ("b:", "a0:" ...), and the counters ("state").  Numbers
+ * are float32.  A part is read and written in chunks; set parts are checked
+ * for name and size, and chunks must come in order.
  */
 typedef struct RnPart
 {
 	char		name[RN_PARAM_NAME_LENGTH + 8];
 	const RnParam *param;		/* NULL for "state" */
-	const void *bytes;			/* read only; valid until the next step */
-	size_t		size;
+	size_t		size;			/* bytes */
+	int			number;
 } RnPart;
 
-extern int	rn_trainer_parts(RnTrainer *trainer);
-extern RnStatus rn_trainer_part(RnContext *ctx, RnTrainer *trainer, int number, RnPart *part);
-extern RnStatus rn_trainer_set_part(RnContext *ctx, RnTrainer *trainer, const char *name,
+extern int	rn_trainer_parts(const RnTrainer *trainer);
+extern void rn_trainer_part(const RnTrainer *trainer, int number, RnPart *part);
+extern RnStatus rn_trainer_read_part(RnContext *ctx, RnTrainer *trainer, const RnPart *part, size_t offset,
+									 void *bytes, size_t size);
+extern RnStatus rn_trainer_set_part(RnContext *ctx, RnTrainer *trainer, const char *name, size_t total,
 									size_t offset, const void *bytes, size_t size);
 
-/* All parts set: check that none is missing, stand where the checkpoint stood. */
-extern RnStatus rn_trainer_restored(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader);
+/* All parts set: check that none is missing, and stand where the checkpoint stood. */
+extern RnStatus rn_trainer_restored(RnContext *ctx, RnTrainer *trainer);
 
-/* The weights, flat; for translating between steps. */
-extern rn_real *rn_trainer_values(RnTrainer *trainer);
+/* All weights set ("w:" parts only), to start from with fresh moments: check that none is missing. */
+extern RnStatus rn_trainer_weights_set(RnContext *ctx, RnTrainer *trainer);
+
+/* A part of a tensor of the weights shown, as float32. */
+extern RnStatus rn_trainer_read_shown(RnContext *ctx, RnTrainer *trainer, const RnParam *param, size_t offset,
+									  void *bytes, size_t size);
+
+/* Where the next step reads; a new reader is sent there. */
+extern void rn_trainer_position(const RnTrainer *trainer, RnDataPosition *position);
+
 extern int64_t rn_trainer_steps(const RnTrainer *trainer);
 
-/* Best-so-far and averaging.  remember: keep a copy of the weights as the best / as one of the last n. */
-extern RnStatus rn_trainer_remember_best(RnContext *ctx, RnTrainer *trainer);
-extern RnStatus rn_trainer_remember_for_average(RnContext *ctx, RnTrainer *trainer, int n);
-
-/* Put the average (uniform, of those remembered), or the best, into out [params size]. */
-extern RnStatus rn_trainer_average(RnContext *ctx, RnTrainer *trainer, rn_real *out);
-extern const rn_real *rn_trainer_best(const RnTrainer *trainer);	/* NULL when none */
-
+/* Bytes held now. */
 extern size_t rn_trainer_memory(const RnTrainer *trainer);
 
 #endif							/* RN_TRAINER_H */

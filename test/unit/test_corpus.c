@@ -112,7 +112,7 @@ corpus_order(RnContext *ctx, RnCorpus *corpus)
 
 	for (b = 0; b < rn_corpus_blocks(corpus); b++)
 	{
-		const RnBlock *block = rn_corpus_block(corpus, b);
+		const RnCorpusBlock *block = rn_corpus_block(corpus, b);
 		RnPair	   *pairs = malloc(block->pairs * sizeof(RnPair));
 		int32_t    *ids = malloc((block->source_ids + block->target_ids) * sizeof(int32_t));
 		uint32_t	i;
@@ -413,7 +413,7 @@ test_damage(void)
 	RnCorpus   *corpus = NULL;
 	RnPair	   *pairs;
 	int32_t    *ids;
-	const RnBlock *block;
+	const RnCorpusBlock *block;
 	char		byte;
 	int			undetected = 0;
 	uint32_t	i;

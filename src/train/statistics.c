@@ -1,0 +1,120 @@
+/*
+ * statistics.c
+ *		What gradients and steps are like, tensor by tensor.
+ *
+ * src/train/statistics.c
+ */
+#include "train/statistics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/*
+ * With mhat = m / (1 - b1^t), r = sqrt(v / (1 - b2^t)) and u = mhat / (r + e),
+ * m and v taking in g, the Jacobian of u in g is diagonal:
+ *
+ *		J = (1 - b1) / (1 - b1^t) / (r + e)
+ *			- mhat (1 - b2) g / ((1 - b2^t) r (r + e)^2)
+ *
+ * (Xie et al. 2023, ResiDual, figure 3).  fairseq's form adds epsilon before
+ * the correction of v, which is e = epsilon / sqrt(1 - b2^t) here.
+ */
+void
+rn_statistics_adam(const RnConfig *config, int64_t update, size_t n, const rn_real *gradient, double scale,
+				   const rn_real *first, const rn_real *second, RnTally *tally)
+{
+	double		b1 = config->beta1;
+	double		b2 = config->beta2;
+	double		rest1 = 1.0 - pow(b1, (double) update);
+	double		rest2 = 1.0 - pow(b2, (double) update);
+	double		e = config->adam_variant ? config->epsilon / sqrt(rest2) : config->epsilon;
+	size_t		i;
+
+	for (i = 0; i < n; i++)
+	{
+		double		g = scale * (double) gradient[i];
+		double		mhat = (b1 * (double) first[i] + (1.0 - b1) * g) / rest1;
+		double		r = sqrt((b2 * (double) second[i] + (1.0 - b2) * g * g) / rest2);
+		double		u = mhat / (r + e);
+		double		jacobian = (1.0 - b1) / rest1 / (r + e);
+
+		/* where r is 0, so are g and m: the second term goes to 0 with g */
+		if (r > 0)
+			jacobian -= u * (1.0 - b2) * g / (rest2 * r * (r + e));
+		tally->fed += g * g;
+		tally->step += u * u;
+		tally->jacobian = fmax(tally->jacobian, fabs(jacobian));
+	}
+}
+
+static RnStatus
+collect_piece(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, const RnPiece *piece,
+			  const RnUpdate *update, rn_real *copies, RnTally *tally)
+{
+	const RnKernels *kernels = optimizer->kernels;
+	size_t		bytes = piece->n * sizeof(rn_real);
+	rn_real    *first = copies + RN_PIECE_MOST;
+	rn_real    *second = first + RN_PIECE_MOST;
+
+	tally->gradient = piece->squares;
+	kernels->sum_squares(lane, piece->n, update->values + piece->offset, &tally->parameter);
+	kernels->copy_out(lane, copies, update->gradient + piece->offset, bytes);
+	kernels->copy_out(lane, first, optimizer->first + piece->offset, bytes);
+	kernels->copy_out(lane, second, optimizer->second + piece->offset, bytes);
+	RN_TRY(kernels->synchronize(ctx, lane));
+	rn_statistics_adam(optimizer->config, optimizer->updates + 1, piece->n, copies, update->gradient_scale,
+					   first, second, tally);
+	return RN_OK;
+}
+
+RnStatus
+rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int thread,
+					  const RnUpdate *update, RnTally *tallies)
+{
+	size_t		bytes = 3 * RN_PIECE_MOST * sizeof(rn_real);
+	rn_real    *copies = malloc(bytes);
+	RnStatus	status = RN_OK;
+	int			i;
+
+	if (copies == NULL)
+		return rn_out_of_memory(ctx, bytes);
+	for (i = optimizer->starts[thread]; i < optimizer->starts[thread + 1] && status == RN_OK; i++)
+		status = collect_piece(ctx, optimizer, lane, &optimizer->pieces[i], update, copies, &tallies[i]);
+	free(copies);
+	return status;
+}
+
+/* max|J| |g| / |u|; learning rates cancel. */
+static double
+condition(const RnTally *sum)
+{
+	return sum->step > 0 ? sum->jacobian * sqrt(sum->fed / sum->step) : 0;
+}
+
+void
+rn_statistics_finish(const RnOptimizer *optimizer, const RnParams *params, const RnTally *tallies,
+					 double mean_scale, RnTensorStatistics *statistics)
+{
+	int			i = 0;
+	int			p;
+
+	for (p = 0; p < params->count; p++)
+	{
+		RnTally		sum = {0, 0, 0, 0, 0, 0};
+
+		for (; i < optimizer->n_pieces && optimizer->pieces[i].param == &params->items[p]; i++)
+		{
+			sum.parameter += tallies[i].parameter;
+			sum.gradient += tallies[i].gradient;
+			sum.change += tallies[i].change;
+			sum.fed += tallies[i].fed;
+			sum.step += tallies[i].step;
+			sum.jacobian = fmax(sum.jacobian, tallies[i].jacobian);
+		}
+		statistics[p].param = &params->items[p];
+		statistics[p].parameter_norm = sqrt(sum.parameter);
+		statistics[p].gradient_norm = mean_scale * sqrt(sum.gradient);
+		statistics[p].update_norm = sqrt(sum.change);
+		statistics[p].adam_condition = condition(&sum);
+	}
+}

@@ -1,0 +1,176 @@
+/*
+ * trainer.c
+ *		What a trainer is made of, and how it begins.
+ *
+ * src/train/trainer.c
+ */
+#include "train/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/trainer_state.h"
+
+/* What is needed before the first batch is seen. */
+static RnStatus
+check_memory(RnContext *ctx, const RnTrainerOptions *options, int n_workers, size_t *left)
+{
+	size_t		size = rn_model_params(options->model)->size;
+	size_t		fixed = size * sizeof(rn_real) * (size_t) (3 + n_workers);
+
+	*left = 0;
+	if (options->memory_limit == 0)
+		return RN_OK;
+	if (fixed >= options->memory_limit)
+	{
+		rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
+		rn_detail(ctx, "Weights, moments and the gradients of %d threads take %zu MB; %zu MB are allowed.",
+				  n_workers, fixed >> 20, options->memory_limit >> 20);
+		rn_hint(ctx, "Allow more memory, or lower d_model, encoder_layers, decoder_layers, vocab_size or threads.");
+		return ctx->status;
+	}
+	*left = (options->memory_limit - fixed) / (size_t) n_workers;
+	return RN_OK;
+}
+
+static RnStatus
+create_worker(RnContext *ctx, RnTrainer *trainer, RnTrainerWorker *worker, size_t limit)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+
+	RN_TRY(kernels->lane_create(ctx, &worker->lane));
+	RN_TRY(rn_graph_create(ctx, kernels, worker->lane, &worker->graph));
+	rn_graph_limit(worker->graph, limit);
+	RN_TRY(rn_packer_create(ctx, &worker->packer));
+	return kernels->allocate(ctx, trainer->params->size * sizeof(rn_real), (void **) &worker->gradients);
+}
+
+static RnStatus
+create_parts(RnContext *ctx, RnTrainer *trainer)
+{
+	const RnTrainerOptions *options = &trainer->options;
+	size_t		limit;
+	int			i;
+
+	RN_TRY(check_memory(ctx, options, trainer->n_workers, &limit));
+	trainer->workers = calloc((size_t) trainer->n_workers, sizeof(RnTrainerWorker));
+	trainer->gradients = calloc((size_t) trainer->n_workers, sizeof(rn_real *));
+	trainer->places = calloc((size_t) trainer->n_averages + 1, sizeof(uint64_t));
+	if (trainer->workers == NULL || trainer->gradients == NULL || trainer->places == NULL)
+		return rn_out_of_memory(ctx, (size_t) trainer->n_workers * sizeof(RnTrainerWorker));
+	RN_TRY(options->kernels->allocate(ctx, trainer->params->size * sizeof(rn_real), (void **) &trainer->values));
+	for (i = 0; i < trainer->n_workers; i++)
+	{
+		RN_TRY(create_worker(ctx, trainer, &trainer->workers[i], limit));
+		trainer->gradients[i] = trainer->workers[i].gradients;
+	}
+	return rn_optimizer_init(ctx, &trainer->optimizer, trainer->params, options->config, options->kernels,
+							 trainer->n_workers);
+}
+
+RnStatus
+rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **result)
+{
+	RnTrainer  *trainer = calloc(1, sizeof(RnTrainer));
+
+	*result = NULL;
+	if (trainer == NULL)
+		return rn_out_of_memory(ctx, sizeof(RnTrainer));
+	trainer->options = *options;
+	trainer->params = rn_model_params(options->model);
+	trainer->n_workers = rn_threads_count(options->threads);
+	trainer->n_averages = options->config->average_checkpoints > 1 ? options->config->average_checkpoints : 0;
+	if (create_parts(ctx, trainer) != RN_OK)
+	{
+		rn_trainer_free(trainer);
+		return ctx->status;
+	}
+	*result = trainer;
+	return RN_OK;
+}
+
+static void
+free_worker(const RnTrainer *trainer, RnTrainerWorker *worker)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+
+	rn_graph_free(worker->graph);
+	rn_packer_free(worker->packer);
+	if (worker->gradients != NULL)
+		kernels->release(worker->gradients, trainer->params->size * sizeof(rn_real));
+	if (worker->change != NULL)
+		kernels->release(worker->change, RN_PIECE_MOST * sizeof(rn_real));
+	if (worker->lane != NULL)
+		kernels->lane_free(worker->lane);
+}
+
+void
+rn_trainer_free(RnTrainer *trainer)
+{
+	int			i;
+
+	if (trainer == NULL)
+		return;
+	for (i = 0; trainer->workers != NULL && i < trainer->n_workers; i++)
+		free_worker(trainer, &trainer->workers[i]);
+	free(trainer->workers);
+	free(trainer->gradients);
+	if (trainer->values != NULL)
+		trainer->options.kernels->release(trainer->values, trainer->params->size * sizeof(rn_real));
+	if (trainer->optimizer.kernels != NULL)
+		rn_optimizer_free(&trainer->optimizer);
+	free(trainer->places);
+	free(trainer->received);
+	free(trainer->state);
+	free(trainer);
+}
+
+RnStatus
+rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+	RnLane	   *lane = trainer->workers[0].lane;
+	size_t		bytes = trainer->params->size * sizeof(rn_real);
+	rn_real    *host = calloc(1, bytes);
+
+	if (host == NULL)
+		return rn_out_of_memory(ctx, bytes);
+	rn_model_initialize(trainer->options.model, (uint64_t) trainer->options.config->seed, host);
+	kernels->copy_in(lane, trainer->values, host, bytes);
+	kernels->zero(lane, trainer->optimizer.first, bytes);
+	kernels->zero(lane, trainer->optimizer.second, bytes);
+	kernels->synchronize(ctx, lane);
+	free(host);
+	trainer->optimizer.updates = 0;
+	memset(&trainer->next, 0, sizeof(trainer->next));
+	return ctx->status;
+}
+
+const rn_real *
+rn_trainer_weights(const RnTrainer *trainer)
+{
+	return trainer->shown == RN_SHOW_PRESENT ? trainer->values : trainer->gradients[0];
+}
+
+void
+rn_trainer_position(const RnTrainer *trainer, RnDataPosition *position)
+{
+	*position = trainer->next;
+}
+
+int64_t
+rn_trainer_steps(const RnTrainer *trainer)
+{
+	return trainer->optimizer.updates;
+}
+
+size_t
+rn_trainer_memory(const RnTrainer *trainer)
+{
+	size_t		bytes = trainer->params->size * sizeof(rn_real) * (size_t) (3 + trainer->n_workers);
+	int			i;
+
+	for (i = 0; i < trainer->n_workers; i++)
+		bytes += rn_graph_memory_peak(trainer->workers[i].graph);
+	return bytes;
+}

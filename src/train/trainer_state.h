@@ -1,0 +1,69 @@
+/*
+ * trainer_state.h
+ *		What a trainer consists of; for the files that fill trainer.h only.
+ *
+ * src/train/trainer_state.h
+ */
+#ifndef RN_TRAINER_STATE_H
+#define RN_TRAINER_STATE_H
+
+#include "train/optimizer.h"
+#include "train/trainer.h"
+
+/* What one thread works with. */
+typedef struct RnTrainerWorker
+{
+	RnContext	ctx;			/* of the round */
+	RnLane	   *lane;
+	RnGraph    *graph;
+	RnPacker   *packer;
+	rn_real    *gradients;		/* flat, device; clear between steps, but see shown */
+	rn_real    *change;			/* [RN_PIECE_MOST], device; NULL before statistics were wanted */
+	double		loss;			/* sums over the batch's tokens of this thread */
+	double		nll;
+} RnTrainerWorker;
+
+/*
+ * A plane is one value for every element of every parameter.  Weights and
+ * moments lie in memory, the others in the spill file.
+ */
+enum
+{
+	RN_PLANE_WEIGHTS = 0,
+	RN_PLANE_FIRST,
+	RN_PLANE_SECOND,
+	RN_PLANE_BEST,
+	RN_PLANE_AVERAGE			/* this and those behind it */
+};
+
+struct RnTrainer
+{
+	RnTrainerOptions options;
+	const RnParams *params;
+	int			n_workers;
+	RnTrainerWorker *workers;
+	rn_real   **gradients;		/* [n_workers] those of the workers */
+	rn_real    *values;			/* flat, device */
+	RnOptimizer optimizer;
+	RnDataPosition next;		/* where the next step reads */
+	int			dirty;			/* gradients are not clear */
+	RnShown		shown;			/* other than present: gradients[0] holds it */
+
+	/* planes in the file */
+	int			n_averages;		/* config's, 0 when below 2 */
+	uint64_t   *places;			/* [1 + n_averages] offset in the file, of best and of the others */
+	int			has_best;
+	int			n_remembered;	/* of averages */
+	int			next_average;	/* the oldest, when all are used */
+
+	/* while a checkpoint is read */
+	size_t	   *received;		/* [planes * params + 1] bytes of each part; NULL before the first */
+	char	   *state;			/* the part of that name */
+};
+
+/* Elements first .. first + n - 1 of a plane, from and to the host (plane.c). */
+extern RnStatus rn_plane_read(RnContext *ctx, RnTrainer *trainer, int plane, size_t first, size_t n, rn_real *host);
+extern RnStatus rn_plane_write(RnContext *ctx, RnTrainer *trainer, int plane, size_t first, size_t n,
+							   const rn_real *host);
+
+#endif							/* RN_TRAINER_STATE_H */
