@@ -379,7 +379,7 @@ search_step(RnContext *ctx, Search *search, RnDecoder *decoder)
 	for (s = 0; s < search->n_sentences; s++)
 	{
 		Sentence   *sentence = &search->sentences[s];
-		int			n;
+		int			n = 0;
 
 		if (sentence->n_rows == 0)
 			continue;
