@@ -68,7 +68,7 @@ CREATE TABLE residual.job (
     state text NOT NULL DEFAULT 'queued'
         CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
     phase text,
-    attempts integer NOT NULL DEFAULT 0, -- how often a worker took it up
+    attempts integer NOT NULL DEFAULT 0, -- how often a worker took it up since its last checkpoint
     submitted timestamptz NOT NULL DEFAULT now(),
     started timestamptz,
     finished timestamptz,
@@ -81,6 +81,7 @@ CREATE TABLE residual.job (
     fingerprint text,                    -- of the pairs: tells whether the rows have changed
     checkpoint_step bigint,
     reason text,                         -- why it ended: max_steps, patience, ...
+    note text,                           -- what one should know about its result
     sqlstate text,
     error text,
     error_detail text,
@@ -151,10 +152,13 @@ SELECT pg_catalog.pg_extension_config_dump('residual.model_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('residual.model_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('residual.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('residual.weight', '');
-SELECT pg_catalog.pg_extension_config_dump('residual.job', '');
+/* a restored server must not begin to train by itself: jobs that have not ended stay behind */
+SELECT pg_catalog.pg_extension_config_dump('residual.job', 'WHERE state IN (''done'', ''failed'', ''cancelled'')');
 SELECT pg_catalog.pg_extension_config_dump('residual.job_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('residual.training_log', '');
-SELECT pg_catalog.pg_extension_config_dump('residual.gradient_stats', '');
+SELECT pg_catalog.pg_extension_config_dump('residual.training_log',
+    'WHERE job IN (SELECT id FROM residual.job WHERE state IN (''done'', ''failed'', ''cancelled''))');
+SELECT pg_catalog.pg_extension_config_dump('residual.gradient_stats',
+    'WHERE job IN (SELECT id FROM residual.job WHERE state IN (''done'', ''failed'', ''cancelled''))');
 
 REVOKE ALL ON ALL TABLES IN SCHEMA residual FROM PUBLIC;
 
@@ -190,7 +194,7 @@ CREATE VIEW residual_jobs WITH (security_barrier) AS
 SELECT j.id AS job, j.model, j.version, j.owner,
        CASE WHEN j.state = 'running' AND NOT residual_job_is_live(j.id) THEN 'interrupted' ELSE j.state END AS state,
        j.phase, j.corpus, j.source, j.target, j.submitted, j.started, j.finished, j.attempts, j.pid,
-       j.pairs, j.rows_empty, j.rows_long, j.held_out, j.checkpoint_step, j.reason, j.sqlstate, j.error,
+       j.pairs, j.rows_empty, j.rows_long, j.held_out, j.checkpoint_step, j.reason, j.note, j.sqlstate, j.error,
        j.error_detail, j.error_hint, j.options
   FROM residual.job j
  WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');

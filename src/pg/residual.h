@@ -1,7 +1,7 @@
 /*
  * residual.h
- *		What the files of residual.so share: the catalog, read and written as
- *		the extension's owner, and the rights of the caller.
+ *		What the files of residual.so share: settings, the catalog, read and
+ *		written as the extension's owner, and errors that came as values.
  *
  * src/pg/residual.h
  */
@@ -12,10 +12,28 @@
 
 #include "base/context.h"
 
+#define RES_LIBRARY		"$libdir/residual"	/* where background workers find us */
+
 /* settings.c */
 extern char *res_engine_path;	/* residual.engine */
 extern char *res_default_model; /* residual.default_model */
+extern char *res_device;		/* residual.device */
+extern int	res_threads;		/* residual.threads; 0: as many as there are processors */
+extern int	res_max_jobs;		/* residual.max_jobs, of the whole cluster */
+extern int	res_training_memory;	/* residual.training_memory, MB a job; 0: no limit */
+extern int	res_training_nice;	/* residual.training_nice */
+extern int	res_stop_grace;		/* residual.stop_grace, ms */
+extern int	res_serve_memory;	/* residual.serve_memory, MB of models; 0: no limit */
+extern int	res_serve_threads;	/* residual.serve_threads; 0: as many as there are processors */
+extern int	res_serve_idle;		/* residual.serve_idle, s; 0: stay for ever */
 extern void res_settings_define(void);
+
+/* Threads that residual.threads and the machine give. */
+extern int	res_default_threads(void);
+
+/* launcher.c, serve_worker.c: what runs from the start when the library is preloaded. */
+extern void res_launcher_register(void);
+extern void res_serve_register(void);
 
 /* report.c: an RnContext to ereport(ERROR) with SQLSTATE, detail and hint. */
 extern int	res_sqlstate(RnStatus status);
@@ -23,7 +41,7 @@ extern void res_report(const RnContext *ctx) pg_attribute_noreturn();
 
 /*
  * catalog.c: SPI as the extension's owner with a fixed search_path.
- * ERROR 42704-like with a hint when the extension is not installed in this
+ * ERROR 42704 with a hint when the extension is not installed in this
  * database.  Calls nest; an error restores the caller's identity with the
  * transaction.
  */
@@ -35,8 +53,13 @@ typedef struct ResCatalog
 	bool		read_only;
 } ResCatalog;
 
+extern bool res_extension_installed(void);
 extern Oid	res_extension_owner(void);
 extern void res_catalog_begin(ResCatalog *catalog, bool read_only);
 extern void res_catalog_end(ResCatalog *catalog);
+
+/* Run one statement between begin and end; gives the rows it processed.  nulls may be NULL: none. */
+extern uint64 res_execute(const ResCatalog *catalog, const char *sql, int nargs,
+						  const Oid *types, const Datum *values, const char *nulls);
 
 #endif							/* RES_RESIDUAL_H */

@@ -1,0 +1,392 @@
+/*
+ * launcher.c
+ *		The worker that starts jobs without being asked; only where the library
+ *		is preloaded by the server.
+ *
+ * It has no database.  At the start of the server it has each database looked
+ * through, one after another, by a worker that lives just for that: jobs that
+ * are queued are started, jobs that a crash or a shutdown has interrupted go
+ * on.  Later it sleeps until a database is noted as having jobs that wait, or
+ * a place becomes free.  A job that was taken up MAX_ATTEMPTS times without
+ * getting as far as a checkpoint is left to residual_resume.
+ *
+ * src/pg/launcher.c
+ */
+#include "residual.h"
+
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "job.h"
+#include "launch.h"
+
+PGDLLEXPORT void res_launcher_main(Datum argument);
+PGDLLEXPORT void res_scan_main(Datum argument);
+
+#define MAX_WAITING		64
+#define MAX_ATTEMPTS	5
+#define LONGEST_SLEEP	60000	/* ms */
+
+/* In shared memory. */
+typedef struct Launcher
+{
+	slock_t		mutex;
+	Latch	   *latch;			/* of the launcher; NULL while none runs */
+	int			n_waiting;
+	Oid			waiting[MAX_WAITING];	/* databases with jobs that wait */
+} Launcher;
+
+/* What a worker that looks through a database is told. */
+typedef struct ScanOrder
+{
+	Oid			database;
+	bool		interrupted;	/* take up interrupted jobs, too */
+} ScanOrder;
+
+static Launcher *launcher;		/* NULL when not preloaded */
+static shmem_request_hook_type next_request_hook;
+static shmem_startup_hook_type next_startup_hook;
+
+/* ---- shared memory ---- */
+
+static void
+request_memory(void)
+{
+	if (next_request_hook != NULL)
+		next_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Launcher)));
+}
+
+static void
+set_up_memory(void)
+{
+	bool		found;
+
+	if (next_startup_hook != NULL)
+		next_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	launcher = ShmemInitStruct("residual launcher", sizeof(Launcher), &found);
+	if (!found)
+	{
+		memset(launcher, 0, sizeof(*launcher));
+		SpinLockInit(&launcher->mutex);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+res_launcher_register(void)
+{
+	BackgroundWorker worker;
+
+	next_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	next_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = set_up_memory;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 10;
+	strlcpy(worker.bgw_library_name, RES_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "res_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "residual launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "residual launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+bool
+res_launcher_runs(void)
+{
+	return launcher != NULL && launcher->latch != NULL;
+}
+
+void
+res_launcher_wake(void)
+{
+	Latch	   *latch = NULL;
+
+	if (launcher == NULL)
+		return;
+	SpinLockAcquire(&launcher->mutex);
+	latch = launcher->latch;
+	SpinLockRelease(&launcher->mutex);
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+bool
+res_launcher_notify(Oid database)
+{
+	int			i;
+
+	if (!res_launcher_runs())
+		return false;
+	SpinLockAcquire(&launcher->mutex);
+	for (i = 0; i < launcher->n_waiting && launcher->waiting[i] != database; i++)
+		;
+	if (i == launcher->n_waiting && i < MAX_WAITING)
+		launcher->waiting[launcher->n_waiting++] = database;
+	SpinLockRelease(&launcher->mutex);
+	res_launcher_wake();
+	return true;
+}
+
+static Oid
+next_waiting(void)
+{
+	Oid			database = InvalidOid;
+
+	SpinLockAcquire(&launcher->mutex);
+	if (launcher->n_waiting > 0)
+	{
+		database = launcher->waiting[0];
+		launcher->n_waiting--;
+		memmove(launcher->waiting, launcher->waiting + 1, launcher->n_waiting * sizeof(Oid));
+	}
+	SpinLockRelease(&launcher->mutex);
+	return database;
+}
+
+/* ---- the launcher ---- */
+
+static void
+forget_latch(int code, Datum arg)
+{
+	SpinLockAcquire(&launcher->mutex);
+	launcher->latch = NULL;
+	SpinLockRelease(&launcher->mutex);
+}
+
+/* Have a database looked through, and wait for that; false when no worker is free. */
+static bool
+look_through(Oid database, bool interrupted)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	ScanOrder		scan = {database, interrupted};
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, RES_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "res_scan_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "residual look for jobs", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "residual look for jobs", BGW_MAXLEN);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &scan, sizeof(scan));
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return false;
+	(void) WaitForBackgroundWorkerShutdown(handle);
+	pfree(handle);
+	return true;
+}
+
+/* Databases that one can connect to; templates have no jobs, and who copies them wants no visitors. */
+static List *
+list_databases(void)
+{
+	List	   *databases = NIL;
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+
+		if (database->datallowconn && !database->datistemplate)
+			databases = lappend_oid(databases, database->oid);
+		MemoryContextSwitchTo(before);
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return databases;
+}
+
+static void
+look_through_all(void)
+{
+	List	   *databases = list_databases();
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!look_through(lfirst_oid(cell), true))
+			ereport(LOG,
+					(errmsg("no background worker is free to look for training jobs in database %u", lfirst_oid(cell)),
+					 errhint("You may need to increase max_worker_processes.")));
+	}
+	list_free(databases);
+}
+
+static void
+serve_waiting(void)
+{
+	List	   *tried = NIL;
+	Oid			database;
+
+	while (res_job_place_is_free() && OidIsValid(database = next_waiting()))
+	{
+		/* what could not be started at once is noted again: no second turn before others had one */
+		if (list_member_oid(tried, database) || !look_through(database, false))
+		{
+			(void) res_launcher_notify(database);
+			break;
+		}
+		tried = lappend_oid(tried, database);
+	}
+	list_free(tried);
+}
+
+void
+res_launcher_main(Datum argument)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	before_shmem_exit(forget_latch, 0);
+	SpinLockAcquire(&launcher->mutex);
+	launcher->latch = MyLatch;
+	SpinLockRelease(&launcher->mutex);
+
+	look_through_all();
+	for (;;)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LONGEST_SLEEP, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		serve_waiting();
+	}
+}
+
+/* ---- one look through one database ---- */
+
+/* May this job be started?  An interrupted one becomes queued. */
+static bool
+prepare(const ResJob *job, int attempts, bool interrupted)
+{
+	int64		other;
+
+	if (res_job_is_live(job->id))
+		return false;
+	if (job->state == RES_JOB_QUEUED)
+		return true;
+	if (!interrupted || attempts >= MAX_ATTEMPTS)
+		return false;
+	res_job_lock_model(job->model);
+	other = res_job_of_model(job->model);
+	if (other != 0 && other != job->id)
+		return false;
+	res_job_requeue(job->id);
+	ereport(LOG,
+			(errmsg("training job " INT64_FORMAT " was interrupted and goes on", job->id)));
+	return true;
+}
+
+static uint64
+list_jobs(int64 **jobs, int **attempts)
+{
+	MemoryContext target = CurrentMemoryContext;
+	ResCatalog	catalog;
+	uint64		n,
+				i;
+	bool		is_null;
+
+	res_catalog_begin(&catalog, true);
+	n = res_execute(&catalog,
+					"SELECT id, attempts FROM residual.job WHERE state IN ('queued', 'running') ORDER BY id",
+					0, NULL, NULL, NULL);
+	*jobs = MemoryContextAlloc(target, Max(n, 1) * sizeof(int64));
+	*attempts = MemoryContextAlloc(target, Max(n, 1) * sizeof(int));
+	for (i = 0; i < n; i++)
+	{
+		(*jobs)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+		(*attempts)[i] = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null));
+	}
+	res_catalog_end(&catalog);
+	return n;
+}
+
+/* Workers start at commit; those that find no place note the database again. */
+static void
+start_jobs(const ScanOrder *scan)
+{
+	int64	   *jobs;
+	int		   *attempts;
+	uint64		n = list_jobs(&jobs, &attempts);
+	uint64		i;
+	int			started = 0;
+	ResJob		job;
+
+	for (i = 0; i < n; i++)
+	{
+		if (!res_job_find_for_update(jobs[i], &job) || res_job_has_ended(&job) ||
+			!prepare(&job, attempts[i], scan->interrupted))
+			continue;
+		if (started == res_max_jobs)
+		{
+			(void) res_launcher_notify(scan->database);
+			break;
+		}
+		res_launch_at_commit(job.id, job.owner);
+		started++;
+	}
+}
+
+void
+res_scan_main(Datum argument)
+{
+	ScanOrder		scan;
+
+	memcpy(&scan, MyBgworkerEntry->bgw_extra, sizeof(scan));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(scan.database, InvalidOid, 0);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (res_extension_installed())
+		start_jobs(&scan);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	proc_exit(0);
+}

@@ -1,0 +1,130 @@
+/*
+ * settings.c
+ *		Every residual.* setting.
+ *
+ * What names a program or bounds the whole cluster comes from the
+ * configuration files alone; what a session may choose for its own work it may
+ * set.
+ *
+ * src/pg/settings.c
+ */
+#include "residual.h"
+
+#include <limits.h>
+#include <sched.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "model/config.h"
+
+#define MAX_THREADS		1024
+
+char	   *res_engine_path;
+char	   *res_default_model;
+char	   *res_device;
+int			res_threads;
+int			res_max_jobs;
+int			res_training_memory;
+int			res_training_nice;
+int			res_stop_grace;
+int			res_serve_memory;
+int			res_serve_threads;
+int			res_serve_idle;
+
+/* A device that the option would refuse is refused here, with the option's own words. */
+static bool
+check_device(char **value, void **extra, GucSource source)
+{
+	RnConfig	config;
+	RnContext	ctx;
+
+	rn_context_reset(&ctx);
+	rn_config_defaults(&config);
+	if (rn_config_set(&ctx, &config, "device", *value) == RN_OK &&
+		rn_config_check(&ctx, &config) == RN_OK)
+		return true;
+	GUC_check_errdetail("%s", ctx.detail[0] != '\0' ? ctx.detail : ctx.message);
+	return false;
+}
+
+int
+res_default_threads(void)
+{
+	cpu_set_t	processors;
+
+	if (res_threads > 0)
+		return res_threads;
+	if (sched_getaffinity(0, sizeof(processors), &processors) != 0)
+		return 1;
+	return Min(CPU_COUNT(&processors), MAX_THREADS);
+}
+
+static void
+define_for_sessions(void)
+{
+	DefineCustomStringVariable("residual.default_model",
+							   "Model with which residual_translate(text) translates.",
+							   NULL, &res_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("residual.device",
+							   "Device on which training runs unless its options say otherwise.",
+							   "\"auto\", \"cpu\", \"cuda\", or \"cuda:\" with numbers of devices.",
+							   &res_device, "auto", PGC_USERSET, 0, check_device, NULL, NULL);
+	DefineCustomIntVariable("residual.threads",
+							"Threads of a training job unless its options say otherwise.",
+							"0 takes as many as there are processors.",
+							&res_threads, 0, 0, MAX_THREADS, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_for_training(void)
+{
+	DefineCustomIntVariable("residual.max_jobs",
+							"Training jobs that run at once in the whole cluster.",
+							"Further jobs stay queued.",
+							&res_max_jobs, 2, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.training_memory",
+							"Memory that the engine of a training job may take.",
+							"0 sets no limit.",
+							&res_training_memory, 0, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.training_nice",
+							"How far a training engine steps back behind the server's own processes.",
+							NULL, &res_training_nice, 5, 0, 19, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.stop_grace",
+							"How long a training engine that is told to stop may be silent before it is killed.",
+							"It writes a last checkpoint in that time.",
+							&res_stop_grace, 1000, 0, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+define_for_serving(void)
+{
+	DefineCustomIntVariable("residual.serve_memory",
+							"Memory for the models that the serving engine keeps.",
+							"The model used least recently goes first; 0 sets no limit.",
+							&res_serve_memory, 1024, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.serve_threads",
+							"Threads of the serving engine.",
+							"0 takes as many as there are processors.",
+							&res_serve_threads, 0, 0, MAX_THREADS, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.serve_idle",
+							"How long a serving engine without requests stays.",
+							"0 keeps it for ever.",
+							&res_serve_idle, 0, 0, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+void
+res_settings_define(void)
+{
+	char		engine[MAXPGPATH];
+
+	/* an installation's own: $libdir of the running server */
+	snprintf(engine, sizeof(engine), "%s/residual_engine", pkglib_path);
+	DefineCustomStringVariable("residual.engine",
+							   "Program that trains and translates.",
+							   NULL, &res_engine_path, engine, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_for_sessions();
+	define_for_training();
+	define_for_serving();
+	MarkGUCPrefixReserved("residual");
+}

@@ -1,0 +1,96 @@
+/*
+ * training.h
+ *		One training job, as its worker sees it.
+ *
+ * train_worker.c is the journey from top to bottom; train_feed.c is what goes
+ * to the engine, train_store.c what comes back from it.
+ *
+ * src/pg/training.h
+ */
+#ifndef RES_TRAINING_H
+#define RES_TRAINING_H
+
+#include "residual.h"
+
+#include "lib/stringinfo.h"
+
+#include "channel.h"
+#include "engine_process.h"
+#include "job.h"
+#include "model_catalog.h"
+#include "options.h"
+#include "weights.h"
+
+/* What the parts that come belong to. */
+typedef enum ResIncoming
+{
+	RES_NOTHING,				/* a tokenizer, when a part comes all the same */
+	RES_CHECKPOINT,				/* a transaction is open */
+	RES_MODEL					/* a transaction is open until the job is done */
+} ResIncoming;
+
+typedef struct ResTraining
+{
+	ResJob		job;
+	RnConfig	config;			/* of job.options */
+	ResEngine	engine;
+	ResChannel	channel;
+	int64		oom_kills;		/* of the system when the engine began */
+
+	StringInfoData tokenizer;	/* learned now, or given to the engine */
+	bool		tokenizer_stored;
+	int64		parameters;
+	int64		step;			/* of the last progress */
+	int64		total_steps;
+
+	/* while a checkpoint or the model comes in */
+	ResIncoming incoming;
+	ResCatalog	catalog;
+	ResWeightWriter *writer;
+	int64		incoming_step;
+	ResVersion	version;
+	bool		activate;
+
+	bool		stopping;		/* RN_STOP has been sent */
+	bool		done;			/* RN_DONE has come */
+	char		end_state[32];	/* "done" or "stopped" */
+} ResTraining;
+
+/* ---- train_worker.c ---- */
+
+/*
+ * A short transaction of the worker: ERROR 42704 when the job's owner has been
+ * dropped.
+ */
+extern void res_training_begin(const ResTraining *training);
+extern void res_training_commit(void);
+
+/* The engine has hung up: reap it and raise the ERROR that says how it ended. */
+extern void res_training_engine_lost(ResTraining *training) pg_attribute_noreturn();
+
+/* ---- train_feed.c ---- */
+
+/* Start the engine with a spill file, send it options, what to go on from, and all rows. */
+extern void res_training_feed(ResTraining *training);
+
+/* How often the kernel has killed for want of memory, anywhere; 0 where it does not tell. */
+extern int64 res_training_oom_kills(void);
+
+/* ---- train_store.c ---- */
+
+/* Write to the catalog what a frame tells; ERROR when it tells an error. */
+extern void res_training_store(ResTraining *training, const RnFrame *frame);
+
+/* Who computes for the job. */
+extern void res_training_note_engine(const ResTraining *training);
+
+/* An error frame as an ERROR. */
+extern void res_training_raise(const RnFrame *frame) pg_attribute_noreturn();
+
+/* A frame that has no place where it came. */
+extern void res_training_unexpected(const RnFrame *frame) pg_attribute_noreturn();
+
+/* One line for pg_stat_activity. */
+extern void res_training_activity(const ResTraining *training, const char *phase);
+
+#endif							/* RES_TRAINING_H */
