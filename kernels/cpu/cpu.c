@@ -24,8 +24,8 @@ extern const RnKernels rn_cpu_table_v2;
 extern const RnKernels rn_cpu_table_v3;
 extern const RnKernels rn_cpu_table_v4;
 
-static const RnKernels *
-best_up_to(int level)
+const RnKernels *
+rn_cpu_kernels_up_to(int level)
 {
 	__builtin_cpu_init();
 	if (level >= 4 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -44,8 +44,8 @@ best_up_to(int level)
 
 extern const RnKernels rn_cpu_table_generic;
 
-static const RnKernels *
-best_up_to(int level)
+const RnKernels *
+rn_cpu_kernels_up_to(int level)
 {
 	(void) level;
 	return &rn_cpu_table_generic;
@@ -60,9 +60,7 @@ choose(void)
 
 	/* A shard of the batch is a thread; products start none of their own. */
 	openblas_set_num_threads(1);
-	chosen = best_up_to(wanted != NULL ? atoi(wanted) : 4);
-	if (chosen != NULL)
-		chosen->description();	/* written now, only read later */
+	chosen = rn_cpu_kernels_up_to(wanted != NULL ? atoi(wanted) : 4);
 }
 
 const RnKernels *
@@ -73,16 +71,12 @@ rn_cpu_kernels(void)
 }
 
 /* "AVX-512, OpenBLAS 0.3.21 (Zen)" */
-const char *
-rn_cpu_describe(const char *vectors)
+void
+rn_cpu_describe(const char *vectors, char *text, size_t size)
 {
-	static char text[128];
 	const char *config = openblas_get_config();
 	const char *space = strchr(config, ' ');
+	const size_t length = space != NULL ? (size_t) (space - config) + 1 + strcspn(space + 1, " ") : strlen(config);
 
-	if (text[0] == '\0')
-		snprintf(text, sizeof(text), "%s, %.*s (%s)", vectors,
-				 space != NULL ? (int) (space - config + 1 + strcspn(space + 1, " ")) : 16, config,
-				 openblas_get_corename());
-	return text;
+	snprintf(text, size, "%s, %.*s (%s)", vectors, (int) length, config, openblas_get_corename());
 }

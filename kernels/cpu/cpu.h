@@ -36,8 +36,8 @@ struct RnLane
  */
 extern void *rn_lane_scratch(RnLane *lane, size_t bytes);
 
-/* The text of the slot description. */
-extern const char *rn_cpu_describe(const char *vectors);
+/* cpu.c: the text of the slot description. */
+extern void rn_cpu_describe(const char *vectors, char *text, size_t size);
 
 /* memory.c: the slots that are the same at every level. */
 extern RnStatus rn_cpu_lane_create(RnContext *ctx, RnLane **lane);

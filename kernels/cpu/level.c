@@ -8,10 +8,14 @@
 
 #include "kernels/cpu/vector.h"
 
+/* A text of the thread's own: written anew on each call, always the same. */
 static const char *
 description(void)
 {
-	return rn_cpu_describe(RN_VECTOR_NAME);
+	static __thread char text[128];
+
+	rn_cpu_describe(RN_VECTOR_NAME, text, sizeof(text));
+	return text;
 }
 
 const RnKernels rn_cpu_table = {

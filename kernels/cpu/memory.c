@@ -8,7 +8,6 @@
  *
  * kernels/cpu/memory.c
  */
-#define _GNU_SOURCE
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>

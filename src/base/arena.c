@@ -7,7 +7,6 @@
  *
  * src/base/arena.c
  */
-#define _GNU_SOURCE
 #include "base/arena.h"
 
 #include <stdint.h>
