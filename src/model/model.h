@@ -45,6 +45,7 @@ extern RnTensor *rn_model_embed(const RnModel *model, RnGraph *graph, int embedd
 typedef struct RnStackWatch
 {
 	RnTensor  **stream;
+	RnTensor  **shortcut;
 	RnTensor  **branch;
 	RnTensor  **self_attention;
 	RnTensor  **cross_attention;

@@ -211,6 +211,7 @@ rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const Rn
 			RnBranch	branch;
 
 			place.kind = kinds[scheme->sublayers_per_layer - 2][i];
+			show(pass->graph, watch->shortcut, place.number, stream.x);
 			branch = run_sublayer(stack, pass, &place, rn_scheme_input(scheme, &stream, &place));
 			show(pass->graph, watch->branch, place.number, branch.value);
 			if (place.kind == RN_SUBLAYER_SELF_ATTENTION)
@@ -237,6 +238,7 @@ rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source, co
 	if (watch != NULL)
 	{
 		stack_watch.stream = watch->encoder_stream;
+		stack_watch.shortcut = watch->encoder_shortcut;
 		stack_watch.branch = watch->encoder_branch;
 		stack_watch.self_attention = watch->encoder_attention;
 	}
@@ -262,6 +264,7 @@ rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor *memory, const Rn
 	if (watch != NULL)
 	{
 		stack_watch.stream = watch->decoder_stream;
+		stack_watch.shortcut = watch->decoder_shortcut;
 		stack_watch.branch = watch->decoder_branch;
 		stack_watch.self_attention = watch->decoder_attention;
 		stack_watch.cross_attention = watch->cross_attention;

@@ -53,16 +53,19 @@ typedef struct RnModelBatch
 } RnModelBatch;
 
 /*
- * What a pass shows to whoever looks (diagnostics, golden values): streams are
- * noted when set; arrays belong to the caller, sized for 3 entries a layer.
+ * What a pass shows to whoever looks (diagnostics, golden values).  Arrays
+ * belong to the caller and may be NULL; N sublayers are 2 a layer in the
+ * encoder, 3 in the decoder.  What is shown is kept to the end of the pass.
  */
 typedef struct RnWatch
 {
 	RnTensor   *encoder_output;
 	RnTensor   *decoder_output;
-	RnTensor  **encoder_stream; /* x_0 .. x_N as passed on, or NULL */
+	RnTensor  **encoder_stream; /* [N + 1] x_0 .. x_N as passed on */
 	RnTensor  **decoder_stream;
-	RnTensor  **encoder_branch; /* a_1 .. a_N before its bias, dropout and factors */
+	RnTensor  **encoder_shortcut;	/* [N] what each sublayer is added to: mostly the stream */
+	RnTensor  **decoder_shortcut;
+	RnTensor  **encoder_branch; /* [N] a_1 .. a_N before bias, dropout and factors */
 	RnTensor  **decoder_branch;
 	RnTensor  **encoder_attention;	/* [layers] results of rn_attention */
 	RnTensor  **decoder_attention;
