@@ -386,7 +386,7 @@ CREATE FUNCTION residual_weight(model text, tensor text, version integer DEFAULT
 RETURNS real[] LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_weight(text, text, integer) IS 'the numbers of a tensor, row by row';
 
-CREATE FUNCTION residual_option_list(OUT name text, OUT grouping text, OUT type text, OUT default_value text, OUT minimum text,
+CREATE FUNCTION residual_option_list(OUT name text, OUT section text, OUT type text, OUT default_value text, OUT minimum text,
                                      OUT maximum text, OUT choices text[], OUT unit text, OUT meaning text)
 RETURNS SETOF record LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 60 AS 'MODULE_PATHNAME';
 CREATE VIEW residual_options AS SELECT * FROM residual_option_list();
