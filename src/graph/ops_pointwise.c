@@ -80,7 +80,12 @@ rn_activation(RnGraph *graph, RnTensor *x, const RnParam *bias, RnActivation kin
 	return rn_node_output(graph, node, 0, x->rows, x->cols);
 }
 
-/* ---- alpha a + beta b ---- */
+/*
+ * ---- alpha a + beta b ----
+ *
+ * Only a may be written over: the same sum in the other order could be rounded
+ * otherwise, and results must not depend on who else reads an operand.
+ */
 
 typedef struct Add
 {
@@ -98,8 +103,6 @@ add_forward(RnGraph *graph, RnNode *node)
 
 	if (b == NULL)
 		graph->kernels->scaled_add(graph->lane, n, add->factors[0], a->value, 0.0, y);
-	else if (y == b->value)
-		graph->kernels->scaled_add(graph->lane, n, add->factors[0], a->value, add->factors[1], y);
 	else
 	{
 		if (y != a->value)
@@ -147,7 +150,7 @@ rn_add(RnGraph *graph, RnTensor *a, double alpha, RnTensor *b, double beta)
 	if (b != NULL)
 	{
 		rn_node_use(node, 1, b);
-		node->outputs[0].may_take = 3;
+		node->outputs[0].may_take = 1;
 	}
 	for (k = 0; k < node->n_uses; k++)
 		if (add.factors[k] == 1.0)

@@ -24,8 +24,8 @@
 #define VALUE_TOLERANCE		1e-12
 #define GRADIENT_TOLERANCE	1e-8
 #else
-#define VALUE_TOLERANCE		1e-5
-#define GRADIENT_TOLERANCE	5e-5
+#define VALUE_TOLERANCE		2e-6
+#define GRADIENT_TOLERANCE	1e-5
 #endif
 
 enum

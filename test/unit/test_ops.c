@@ -913,7 +913,7 @@ static const Case cases[] = {
 
 	{"norm 5x16", &norm, "5", NULL, 16, 0, 0, 0, GAIN},
 	{"norm 9x33", &norm, "9", NULL, 33, 0, 0, 0, GAIN},
-	{"norm 1x2", &norm, "1", NULL, 2, 0, 0, 0, GAIN},
+	{"norm 1x3", &norm, "1", NULL, 3, 0, 0, 0, GAIN},
 	{"norm, one column", &norm, "3", NULL, 1, 0, 0, 0, GAIN},
 	{"norm without gain", &norm, "4", NULL, 130, 0, 0, 0, 0},
 	{"norm, no rows", &norm, "", NULL, 8, 0, 0, 0, GAIN},
