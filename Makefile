@@ -36,16 +36,23 @@ OBJS = \
 	src/pg/options.o \
 	src/pg/sql_train.o \
 	src/pg/sql_job.o \
-	src/pg/job.o \
+	src/pg/launch.o \
 	src/pg/launcher.o \
+	src/pg/job.o \
 	src/pg/train_worker.o \
+	src/pg/train_feed.o \
+	src/pg/train_store.o \
 	src/pg/corpus.o \
+	src/pg/encoding.o \
 	src/pg/engine_process.o \
+	src/pg/channel.o \
 	src/pg/model_catalog.o \
 	src/pg/weights.o \
 	src/pg/sql_model.o \
 	src/pg/serve_worker.o \
 	src/pg/engine_client.o \
+	src/pg/serve_connection.o \
+	src/pg/translation.o \
 	src/pg/sql_translate.o \
 	src/pg/sql_evaluate.o \
 	src/pg/sql_score.o \
@@ -87,11 +94,25 @@ ENGINE_LIBS = -lsentencepiece -lsentencepiece_train -lopenblas -lm -lstdc++ -pth
 # in reading order: the program, then what it is made of
 ENGINE_OBJS = \
 	src/engine/train_job.o \
-	src/engine/server.o \
+	src/engine/rows.o \
+	src/engine/control.o \
 	src/engine/peer.o \
-	src/train/trainer.o \
+	src/engine/server.o \
+	src/engine/connection.o \
+	src/engine/service.o \
+	src/engine/status.o \
+	src/engine/load.o \
+	src/engine/request.o \
+	src/engine/queue.o \
+	src/engine/compute.o \
+	src/engine/store.o \
 	src/train/corpus.o \
+	src/train/sorter.o \
 	src/train/batch.o \
+	src/train/packer.o \
+	src/train/trainer.o \
+	src/train/step.o \
+	src/train/plane.o \
 	src/train/schedule.o \
 	src/train/optimizer.o \
 	src/train/statistics.o \
@@ -99,6 +120,9 @@ ENGINE_OBJS = \
 	src/translate/translator.o \
 	src/translate/beam.o \
 	src/translate/search_options.o \
+	src/text/normalize.o \
+	src/text/learn.o \
+	src/text/envelope.o \
 	src/text/tokenizer.o \
 	src/score/bleu.o \
 	src/score/chrf.o \
@@ -108,15 +132,38 @@ ENGINE_OBJS = \
 	src/model/config.o \
 	src/model/config_check.o \
 	src/model/scheme_list.o \
+	src/model/declare.o \
+	src/model/layer.o \
 	src/model/transformer.o \
+	src/model/decoder.o \
+	src/model/residual/schemes.o \
+	src/model/residual/joint.o \
+	src/model/residual/residual.o \
+	src/model/residual/post_norm.o \
+	src/model/residual/pre_norm.o \
+	src/model/residual/alternating.o \
+	src/model/residual/admin.o \
+	src/model/residual/fixed.o \
+	src/model/residual/rezero.o \
+	src/model/residual/b2t.o \
+	src/model/residual/deepnorm.o \
+	src/model/residual/dlcl.o \
 	src/graph/graph.o \
 	src/graph/plan.o \
 	src/graph/param.o \
+	src/graph/ops_linear.o \
+	src/graph/ops_pointwise.o \
+	src/graph/ops_norm.o \
+	src/graph/ops_attention.o \
+	src/graph/ops_embed.o \
+	src/graph/ops_loss.o \
 	src/wire/message.o \
 	src/base/context.o \
 	src/base/arena.o \
 	src/base/random.o \
 	src/base/threads.o \
+	src/base/digest.o \
+	src/base/spill.o \
 	src/base/utf8.o \
 	kernels/device.o \
 	kernels/cpu/cpu.o \
@@ -124,25 +171,37 @@ ENGINE_OBJS = \
 
 # compiled once for each vector unit, chosen at run time
 KERNEL_OBJS = \
-	kernels/cpu/level.o
+	kernels/cpu/level.o \
+	kernels/cpu/product.o \
+	kernels/cpu/tile.o \
+	kernels/cpu/linear.o \
+	kernels/cpu/pointwise.o \
+	kernels/cpu/norm.o \
+	kernels/cpu/attention.o \
+	kernels/cpu/decode.o \
+	kernels/cpu/embed.o \
+	kernels/cpu/loss.o \
+	kernels/cpu/adam.o
 
 ifeq ($(shell uname -m),x86_64)
 KERNEL_LEVELS = v2 v3 v4
 else
-KERNEL_LEVELS = generic
+KERNEL_LEVELS = one
 endif
-MARCH_v2 = -march=x86-64-v2
-MARCH_v3 = -march=x86-64-v3
-MARCH_v4 = -march=x86-64-v4
-MARCH_generic =
+LEVEL_v2 = -march=x86-64-v2 -DRN_LEVEL=v2
+LEVEL_v3 = -march=x86-64-v3 -DRN_LEVEL=v3
+LEVEL_v4 = -march=x86-64-v4 -DRN_LEVEL=v4
+LEVEL_one = -DRN_ONE_LEVEL
 OPTFLAGS = -O3
 
 # float is the product; double and the checked builds are for tests
 REAL = float
 DEFINES_float =
 DEFINES_double = -DRN_DOUBLE
-DEFINES_checked = -DRN_DOUBLE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-DEFINES_checkedfloat = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+DEFINES_checked = -DRN_DOUBLE -DRN_ONE_LEVEL -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LEVELS_float = $(KERNEL_LEVELS)
+LEVELS_double = $(KERNEL_LEVELS)
+LEVELS_checked = one
 
 # engine_rules(real): build/<real>/libengine.a and build/<real>/residual_engine
 define engine_rules
@@ -154,17 +213,21 @@ build/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
 	$$(CXX) $$(ENGINE_CPPFLAGS) $$(DEFINES_$(1)) $$(ENGINE_CXXFLAGS) -c $$< -o $$@
 
-$(foreach level,$(KERNEL_LEVELS),
+$(foreach level,$(LEVELS_$(1)),
 build/$(1)/%.$(level).o: %.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(ENGINE_CPPFLAGS) $$(DEFINES_$(1)) $$(ENGINE_CFLAGS) $$(OPTFLAGS) $$(MARCH_$(level)) -DRN_LEVEL=$(level) -c $$< -o $$@
+	$$(CC) $$(ENGINE_CPPFLAGS) $$(DEFINES_$(1)) $$(ENGINE_CFLAGS) $$(OPTFLAGS) $$(LEVEL_$(level)) -c $$< -o $$@
 )
 
-build/$(1)/libengine.a: $$(addprefix build/$(1)/,$$(ENGINE_OBJS) $$(foreach level,$$(KERNEL_LEVELS),$$(KERNEL_OBJS:.o=.$$(level).o)))
+build/$(1)/libengine.a: $$(addprefix build/$(1)/,$$(ENGINE_OBJS) $$(foreach level,$$(LEVELS_$(1)),$$(KERNEL_OBJS:.o=.$$(level).o)))
 	@rm -f $$@
 	$$(AR) rcs $$@ $$^
 
 build/$(1)/residual_engine: build/$(1)/src/engine/main.o build/$(1)/libengine.a
+	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
+
+build/$(1)/bench/%: build/$(1)/test/bench/%.o build/$(1)/libengine.a
+	@mkdir -p $$(@D)
 	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
 
 build/$(1)/test/%: build/$(1)/test/unit/%.o build/$(1)/libengine.a
@@ -172,7 +235,7 @@ build/$(1)/test/%: build/$(1)/test/unit/%.o build/$(1)/libengine.a
 	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
 endef
 
-$(foreach real,float double checked checkedfloat,$(eval $(call engine_rules,$(real))))
+$(foreach real,float double checked,$(eval $(call engine_rules,$(real))))
 .SECONDARY:
 
 -include $(shell find build -name '*.d' 2>/dev/null)
