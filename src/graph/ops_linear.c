@@ -55,34 +55,43 @@ linear_backward(RnGraph *graph, RnNode *node)
 
 static const RnOp linear_op = {"linear", linear_forward, linear_backward};
 
-/* Rows of n neighbouring parameters taken as one matrix; -1 when they are not neighbours. */
+/* Are n parameters from this one on in the registry at all? */
 static int
-joined_rows(const RnParam *param, int n)
+are_declared(const RnParams *params, const RnParam *param, int n)
+{
+	return n == 1 || (n > 1 && param >= params->items && n <= params->items + params->count - param);
+}
+
+/* Rows of n neighbouring parameters taken as one matrix; -1 when they are none. */
+static int
+joined_rows(const RnParams *params, const RnParam *param, int n)
 {
 	int			rows = 0;
 	int			i;
 
+	if (!are_declared(params, param, n))
+		return -1;
 	for (i = 0; i < n; i++)
 	{
-		if (i > 0 && (param[i].cols != param[0].cols ||
-					  param[i].offset != param[i - 1].offset + rn_param_size(&param[i - 1])))
+		if (param[i].cols != param[0].cols)
 			return -1;
 		rows += param[i].rows;
 	}
 	return rows;
 }
 
-/* Elements of n neighbouring vectors; -1 when they are not. */
+/* Elements of n neighbouring vectors taken as one; -1 when they are none. */
 static int
-joined_elements(const RnParam *param, int n)
+joined_elements(const RnParams *params, const RnParam *param, int n)
 {
 	int			elements = 0;
 	int			i;
 
+	if (!are_declared(params, param, n))
+		return -1;
 	for (i = 0; i < n; i++)
 	{
-		if (param[i].rows != 1 ||
-			(i > 0 && param[i].offset != param[i - 1].offset + rn_param_size(&param[i - 1])))
+		if (param[i].rows != 1)
 			return -1;
 		elements += param[i].cols;
 	}
@@ -97,14 +106,14 @@ rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bia
 
 	if (!rn_graph_operand(graph, &linear_op, x))
 		return NULL;
-	linear.out = joined_rows(weight, n_params);
+	linear.out = joined_rows(graph->pass.params, weight, n_params);
 	if (linear.out < 1)
 		return rn_graph_fail(graph, RN_INVALID, "linear: %d weights from \"%s\" on are not one matrix",
 							 n_params, weight->name);
 	if (weight->cols != x->cols)
 		return rn_graph_fail(graph, RN_INVALID, "linear: weight \"%s\" is for %d columns, the tensor has %d",
 							 weight->name, weight->cols, x->cols);
-	if (bias != NULL && joined_elements(bias, n_params) != linear.out)
+	if (bias != NULL && joined_elements(graph->pass.params, bias, n_params) != linear.out)
 		return rn_graph_fail(graph, RN_INVALID, "linear: %d biases from \"%s\" on are not one vector of %d",
 							 n_params, bias->name, linear.out);
 	linear.weight = rn_graph_param(graph, weight);

@@ -72,7 +72,7 @@ static const uint32_t row_ids[] = {4, 5, 6, 20, 21, 22, 23, 24, 40};
 static int32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 2};
 
 #define ROWS	9
-#define INPUT_SIZE	(ROWS * WIDTH * 3)
+#define INPUT_SIZE	(ROWS * WIDTH * 3 + 5)
 
 static rn_real *
 device_alloc(size_t elements)
