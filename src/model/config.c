@@ -293,7 +293,7 @@ print_number(double number, char *buffer, size_t size)
 {
 	int			digits;
 
-	for (digits = 6; digits <= 17; digits++)
+	for (digits = 15; digits <= 17; digits++)
 	{
 		snprintf(buffer, size, "%.*g", digits, number);
 		if (strtod(buffer, NULL) == number)

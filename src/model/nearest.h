@@ -67,8 +67,9 @@ rn_nearest_begin(RnNearest *nearest, const char *word)
 }
 
 /*
- * Near is what half of the letters or more agree with, or what contains the
- * word ("epochs": "max_epochs"), which ranks behind.
+ * Near is what the word begins with ("dropout_rate": "dropout"), what half of
+ * the letters or more agree with, and, ranked behind, what contains the word
+ * ("epochs": "max_epochs").
  */
 static inline void
 rn_nearest_try(RnNearest *nearest, const char *candidate)
@@ -79,6 +80,8 @@ rn_nearest_try(RnNearest *nearest, const char *candidate)
 	if (length == 0 || length > RN_NEAREST_LENGTH || strlen(candidate) > RN_NEAREST_LENGTH)
 		return;
 	distance = rn_edit_distance(nearest->word, candidate);
+	if (strlen(candidate) >= 3 && strncmp(nearest->word, candidate, strlen(candidate)) == 0)
+		distance = 1;
 	if (2 * distance > (int) length)
 	{
 		if (length < 3 || strstr(candidate, nearest->word) == NULL)
