@@ -31,6 +31,7 @@ sub start_node
 		"residual.engine = '$stage$library/residual_engine'",
 		"max_worker_processes = 16",
 		"log_min_messages = info",
+		"restart_after_crash = on",
 		@lines) . "\n");
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION residual');
