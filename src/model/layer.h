@@ -78,6 +78,7 @@ typedef struct RnLayerPass
 	const RnStepCaches *caches; /* NULL: whole sequences */
 	RnScoreChain self_scores;
 	RnScoreChain cross_scores;
+	struct RnProfile *profile;	/* measure before training, or NULL */
 	RnTensor   *attention;		/* the result of the last rn_attention, for whoever watches */
 } RnLayerPass;
 

@@ -41,6 +41,18 @@ extern void rn_position_table(const RnConfig *config, int pad, int longest, rn_r
 extern RnTensor *rn_model_embed(const RnModel *model, RnGraph *graph, int embedding, const RnPacked *rows,
 								const int32_t *ids);
 
+/* A measuring pass: where the weights are that it may set. */
+typedef struct RnProfile
+{
+	RnContext  *ctx;
+	const RnKernels *kernels;
+	rn_real    *values;			/* flat, device */
+} RnProfile;
+
+/* Note that a sublayer is to be measured before it joins the stream. */
+extern void rn_profile_note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place,
+							RnTensor *shortcut, const RnBranch *branch);
+
 /* What a stack shows to whoever looks; parts of RnWatch, or all NULL. */
 typedef struct RnStackWatch
 {
@@ -50,6 +62,12 @@ typedef struct RnStackWatch
 	RnTensor  **self_attention;
 	RnTensor  **cross_attention;
 } RnStackWatch;
+
+/* rn_model_encode and rn_model_decode, measuring where profile is not NULL. */
+extern RnTensor *rn_encoder_run(const RnModel *model, RnGraph *graph, const RnPacked *source,
+								const int32_t *source_ids, RnProfile *profile, RnWatch *watch);
+extern RnTensor *rn_decoder_run(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnPacked *source,
+								const RnPacked *target, const int32_t *target_in, RnProfile *profile, RnWatch *watch);
 
 /* All layers of a stack, from its input to its output. */
 extern RnTensor *rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const RnStackWatch *watch);

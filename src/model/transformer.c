@@ -218,6 +218,8 @@ rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const Rn
 				show(pass->graph, watch->self_attention, place.layer, pass->attention);
 			else if (place.kind == RN_SUBLAYER_CROSS_ATTENTION)
 				show(pass->graph, watch->cross_attention, place.layer, pass->attention);
+			if (pass->profile != NULL && scheme->scheme->measured != NULL)
+				rn_profile_note(pass->profile, pass->graph, scheme, &place, stream.x, &branch);
 			rn_scheme_join(scheme, &stream, &place, &branch);
 			show(pass->graph, watch->stream, place.number + 1, stream.x);
 		}
@@ -227,8 +229,8 @@ rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const Rn
 }
 
 RnTensor *
-rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source, const int32_t *source_ids,
-				RnWatch *watch)
+rn_encoder_run(const RnModel *model, RnGraph *graph, const RnPacked *source, const int32_t *source_ids,
+			   RnProfile *profile, RnWatch *watch)
 {
 	RnStackWatch stack_watch;
 	RnLayerPass pass;
@@ -245,6 +247,7 @@ rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source, co
 	memset(&pass, 0, sizeof(pass));
 	pass.graph = graph;
 	pass.rows = source;
+	pass.profile = profile;
 	output = rn_stack_run(&model->encoder, &pass,
 						  rn_model_embed(model, graph, model->source_embedding, source, source_ids), &stack_watch);
 	if (watch != NULL)
@@ -253,8 +256,8 @@ rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source, co
 }
 
 RnTensor *
-rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnPacked *source,
-				const RnPacked *target, const int32_t *target_in, RnWatch *watch)
+rn_decoder_run(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnPacked *source,
+			   const RnPacked *target, const int32_t *target_in, RnProfile *profile, RnWatch *watch)
 {
 	RnStackWatch stack_watch;
 	RnLayerPass pass;
@@ -274,11 +277,26 @@ rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor *memory, const Rn
 	pass.rows = target;
 	pass.memory = memory;
 	pass.memory_rows = source;
+	pass.profile = profile;
 	output = rn_stack_run(&model->decoder, &pass,
 						  rn_model_embed(model, graph, model->target_embedding, target, target_in), &stack_watch);
 	if (watch != NULL)
 		show(graph, &watch->decoder_output, 0, output);
 	return output;
+}
+
+RnTensor *
+rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source, const int32_t *source_ids,
+				RnWatch *watch)
+{
+	return rn_encoder_run(model, graph, source, source_ids, NULL, watch);
+}
+
+RnTensor *
+rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnPacked *source,
+				const RnPacked *target, const int32_t *target_in, RnWatch *watch)
+{
+	return rn_decoder_run(model, graph, memory, source, target, target_in, NULL, watch);
 }
 
 RnTensor *

@@ -40,17 +40,28 @@ extern int	rn_model_longest(const RnModel *model);
 extern void rn_model_initialize(const RnModel *model, uint64_t seed, rn_real *values);
 
 /*
+ * Some schemes measure a batch before training and begin with what they found
+ * (Admin); rn_model_profile sets that in values (flat, device) and does
+ * nothing for the others.  Dropout is off; the first batch of training will do.
+ */
+typedef struct RnModelBatch RnModelBatch;
+
+extern int	rn_model_wants_profile(const RnModel *model);
+extern RnStatus rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
+								 const RnModelBatch *batch, rn_real *values);
+
+/*
  * One side of sentence pairs, packed.  Source rows: pieces and end.  Target
  * rows: start and pieces go in, pieces and end are expected.
  */
-typedef struct RnModelBatch
+struct RnModelBatch
 {
 	RnPacked	source;
 	const int32_t *source_ids;	/* [source.rows] */
 	RnPacked	target;
 	const int32_t *target_in;	/* [target.rows] */
 	const int32_t *target_out;	/* [target.rows] */
-} RnModelBatch;
+};
 
 /*
  * What a pass shows to whoever looks (diagnostics, golden values).  Arrays

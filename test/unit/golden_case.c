@@ -269,33 +269,41 @@ pack_ids(const GoldenRecord *ids, const GoldenRecord *padded, int32_t pad, int32
 	return packed;
 }
 
-static int
-make_batch(GoldenCase *this_case)
+int
+golden_batch(GoldenCase *this_case, const GoldenRecord *source, const GoldenRecord *in, const GoldenRecord *target,
+			 RnModelBatch *batch, int32_t **integers)
 {
-	const GoldenRecord *source = golden_find(this_case->file, "src");
-	const GoldenRecord *in = golden_find(this_case->file, "prev");
-	const GoldenRecord *target = golden_find(this_case->file, "tgt");
 	int32_t		pad = this_case->special.pad;
 	int32_t    *at;
 
-	if (source == NULL || in == NULL || target == NULL || source->ndim != 2 || in->n != target->n ||
-		golden_find(this_case->file, "check.param_sum") == NULL)
+	if (source == NULL || in == NULL || target == NULL || source->ndim != 2 || in->n != target->n)
 	{
-		golden_fail(this_case, "the file lacks src, prev, tgt or check.param_sum");
+		golden_fail(this_case, "the file lacks src, prev or tgt");
 		return -1;
 	}
-	this_case->integers = calloc(4 * (source->n + target->n) + 2 * (source->dims[0] + 1), sizeof(int32_t));
-	if (this_case->integers == NULL)
+	*integers = at = calloc(4 * (source->n + target->n) + 2 * (source->dims[0] + 1), sizeof(int32_t));
+	if (at == NULL)
 		return -1;
-	at = this_case->integers;
-	this_case->source = source;
-	this_case->target = target;
-	pack(source, pad, &at, &this_case->batch.source);
-	pack(target, pad, &at, &this_case->batch.target);
-	this_case->batch.source_ids = pack_ids(source, source, pad, &at);
-	this_case->batch.target_in = pack_ids(in, target, pad, &at);
-	this_case->batch.target_out = pack_ids(target, target, pad, &at);
+	pack(source, pad, &at, &batch->source);
+	pack(target, pad, &at, &batch->target);
+	batch->source_ids = pack_ids(source, source, pad, &at);
+	batch->target_in = pack_ids(in, target, pad, &at);
+	batch->target_out = pack_ids(target, target, pad, &at);
 	return 0;
+}
+
+static int
+make_batch(GoldenCase *this_case)
+{
+	this_case->source = golden_find(this_case->file, "src");
+	this_case->target = golden_find(this_case->file, "tgt");
+	if (golden_find(this_case->file, "check.param_sum") == NULL)
+	{
+		golden_fail(this_case, "the file lacks check.param_sum");
+		return -1;
+	}
+	return golden_batch(this_case, this_case->source, golden_find(this_case->file, "prev"), this_case->target,
+						&this_case->batch, &this_case->integers);
 }
 
 /* ---- all together ---- */

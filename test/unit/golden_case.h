@@ -66,6 +66,10 @@ extern void golden_fail(GoldenCase *this_case, const char *format,...)
 /* Compare n numbers with the record of that name, which must be there and of that size. */
 extern void golden_compare_all(GoldenCase *this_case, GoldenGroup group, const char *name, const double *got, int n);
 
+/* Pack records [sentences, width], padded as source and target are; *integers is to be freed. */
+extern int	golden_batch(GoldenCase *this_case, const GoldenRecord *source, const GoldenRecord *in,
+						 const GoldenRecord *target, RnModelBatch *batch, int32_t **integers);
+
 /* The model's parameter behind a record. */
 extern const RnParam *golden_param(const GoldenCase *this_case, const GoldenRecord *record);
 

@@ -54,8 +54,23 @@ admin_declare(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place)
 							 first_omega(stack), &stack->joints[place->number].omega);
 }
 
+/*
+ * w_{i+1} = sqrt(Var[w_i x_{i-1}] + Var[f_i(x_{i-1})]), each w in use as soon
+ * as it is found, as in the released code (the paper measures with w = 1).
+ */
+static void
+admin_measured(const RnSchemeStack *stack, const RnPlace *place, double shortcut_variance, double branch_variance,
+			   const RnParam **param, double *value)
+{
+	*param = NULL;
+	if (stack->config->admin_omega == OMEGA_PROFILE && place->number + 1 < rn_stack_sublayers(stack))
+		*param = rn_joint_param(stack, stack->joints[place->number + 1].omega);
+	*value = sqrt(shortcut_variance + branch_variance);
+}
+
 const RnScheme rn_scheme_admin = {
 	.name = "admin",
 	.join = admin_join,
-	.declare = admin_declare
+	.declare = admin_declare,
+	.measured = admin_measured
 };

@@ -120,6 +120,14 @@ struct RnScheme
 	void		(*init_weight) (const RnSchemeStack *stack, RnWeightRole role, RnParam *param);
 	void		(*initialize) (const RnSchemeStack *stack, rn_real *values);
 
+	/*
+	 * + A sublayer has been measured before training: the variances of its shortcut and of its branch, factors
+	 * included, over all rows and features.  Gives the value with which every entry of *param begins, a vector that
+	 * later sublayers read; *param NULL: none.
+	 */
+	void		(*measured) (const RnSchemeStack *stack, const RnPlace *place, double shortcut_variance,
+							 double branch_variance, const RnParam **param, double *value);
+
 	/* + The stack begins, stream->x being its input; a layer begins; a layer has ended. */
 	void		(*begin) (const RnSchemeStack *stack, RnStream *stream);
 	void		(*layer_begin) (const RnSchemeStack *stack, RnStream *stream, int layer);

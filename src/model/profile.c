@@ -1,0 +1,176 @@
+/*
+ * profile.c
+ *		Measuring a batch before training, for schemes that begin with what
+ *		they find.
+ *
+ * One pass: each sublayer is looked at when it has been computed and before
+ * it joins the stream, and what the scheme makes of it is set at once, so
+ * that the sublayers above already work with it.
+ *
+ * src/model/profile.c
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+
+/* One sublayer to be measured; lives in the graph's scratch. */
+typedef struct Measurement
+{
+	RnProfile  *profile;
+	const RnSchemeStack *stack;
+	RnPlace		place;
+	const RnParam *bias;		/* the branch's last, or NULL */
+} Measurement;
+
+/* factors and bias: [cols], or NULL. */
+static double
+variance(const rn_real *x, int rows, int cols, double scale, const rn_real *factors, const rn_real *bias)
+{
+	size_t		n = (size_t) rows * cols;
+	double		mean = 0;
+	double		squares = 0;
+	int			twice;
+	size_t		k;
+
+	for (twice = 0; twice < 2; twice++)
+	{
+		double		sum = 0;
+
+		for (k = 0; k < n; k++)
+		{
+			double		value = x[k];
+
+			if (bias != NULL)
+				value += bias[k % cols];
+			if (factors != NULL)
+				value *= factors[k % cols];
+			value = value * scale - mean;
+			sum += twice ? value * value : value;
+		}
+		if (twice)
+			squares = sum / n;
+		else
+			mean = sum / n;
+	}
+	return squares;
+}
+
+/* Copies of device memory one after another. */
+static rn_real *
+fetch(const RnProfile *profile, RnLane *lane, rn_real **at, const rn_real *from, size_t n)
+{
+	rn_real    *copy = *at;
+
+	profile->kernels->copy_out(lane, copy, from, n * sizeof(rn_real));
+	*at += n;
+	return copy;
+}
+
+static rn_real *
+fetch_param(const RnProfile *profile, RnLane *lane, rn_real **at, const RnParam *param)
+{
+	if (param == NULL)
+		return NULL;
+	return fetch(profile, lane, at, profile->values + param->offset, rn_param_size(param));
+}
+
+/* tensors: the shortcut and the branch. */
+static void
+measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
+{
+	const Measurement *this_one = arg;
+	const RnProfile *profile = this_one->profile;
+	const RnSchemeStack *stack = this_one->stack;
+	int			rows = tensors[0]->rows;
+	int			cols = tensors[0]->cols;
+	size_t		size = (size_t) rows * cols;
+	rn_real    *memory = malloc((2 * size + 3 * (size_t) cols + 1) * sizeof(rn_real));
+	rn_real    *at = memory;
+	rn_real    *shortcut,
+			   *branch,
+			   *omega,
+			   *bias,
+			   *gate;
+	const RnParam *param;
+	double		value;
+	RnJoin		join;
+	int			k;
+
+	(void) n;
+	if (memory == NULL)
+	{
+		rn_out_of_memory(profile->ctx, 2 * size * sizeof(rn_real));
+		return;
+	}
+	stack->scheme->join(stack, &this_one->place, &join);
+	shortcut = fetch(profile, lane, &at, tensors[0]->value, size);
+	branch = fetch(profile, lane, &at, tensors[1]->value, size);
+	omega = fetch_param(profile, lane, &at, join.omega);
+	bias = fetch_param(profile, lane, &at, this_one->bias);
+	gate = fetch_param(profile, lane, &at, join.gate);
+	profile->kernels->synchronize(profile->ctx, lane);
+	stack->scheme->measured(stack, &this_one->place,
+							variance(shortcut, rows, cols, join.shortcut_scale, omega, NULL),
+							variance(branch, rows, cols, join.branch_scale * (gate == NULL ? 1 : *gate), NULL, bias),
+							&param, &value);
+	if (param != NULL)
+	{
+		/* a vector of d_model, as long as a row */
+		for (k = 0; k < cols; k++)
+			memory[k] = (rn_real) value;
+		profile->kernels->copy_in(lane, profile->values + param->offset, memory,
+								  rn_param_size(param) * sizeof(rn_real));
+		profile->kernels->synchronize(profile->ctx, lane);
+	}
+	free(memory);
+}
+
+void
+rn_profile_note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place,
+				RnTensor *shortcut, const RnBranch *branch)
+{
+	RnTensor   *tensors[2];
+	Measurement *measurement = rn_graph_scratch(graph, sizeof(*measurement));
+
+	if (measurement == NULL)
+		return;
+	measurement->profile = profile;
+	measurement->stack = stack;
+	measurement->place = *place;
+	measurement->bias = branch->bias;
+	tensors[0] = shortcut;
+	tensors[1] = branch->value;
+	rn_observe(graph, 2, tensors, measure, measurement);
+}
+
+int
+rn_model_wants_profile(const RnModel *model)
+{
+	return model->encoder.scheme.scheme->measured != NULL || model->decoder.scheme.scheme->measured != NULL;
+}
+
+RnStatus
+rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
+				 const RnModelBatch *batch, rn_real *values)
+{
+	RnProfile	profile;
+	RnGraph    *graph;
+	RnPass		pass;
+
+	if (!rn_model_wants_profile(model))
+		return RN_OK;
+	RN_TRY(rn_graph_create(ctx, kernels, lane, &graph));
+	memset(&pass, 0, sizeof(pass));
+	pass.params = &model->params;
+	pass.values = values;
+	profile.ctx = ctx;
+	profile.kernels = kernels;
+	profile.values = values;
+	rn_graph_begin(graph, &pass);
+	rn_decoder_run(model, graph, rn_encoder_run(model, graph, &batch->source, batch->source_ids, &profile, NULL),
+				   &batch->source, &batch->target, batch->target_in, &profile, NULL);
+	rn_graph_forward(ctx, graph);
+	rn_graph_free(graph);
+	return ctx->status;
+}

@@ -1,0 +1,82 @@
+/*
+ * golden_profile.c
+ *		What Admin measures before training, against reference values.
+ *
+ * test/unit/golden_profile.c
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "golden_parts.h"
+
+/* The shortcut vectors of a stack: all entries of one are equal after measuring. */
+static void
+compare_stack(GoldenCase *this_case, const rn_real *values, RnStack stack, const char *name)
+{
+	const RnParams *params = rn_model_params(this_case->model);
+	double		omegas[64];
+	int			n = 0;
+	int			p,
+				k;
+
+	for (p = 0; p < params->count; p++)
+	{
+		const RnParam *param = &params->items[p];
+
+		if (param->stack != stack || strstr(param->name, ".omega") == NULL || n == 64)
+			continue;
+		omegas[n++] = values[param->offset];
+		for (k = 1; k < param->cols; k++)
+		{
+			if (values[param->offset + k] != values[param->offset])
+				golden_fail(this_case, "%s: entry %d differs", param->name, k);
+		}
+	}
+	golden_compare_all(this_case, GOLDEN_DIAGNOSTIC, name, omegas, n);
+}
+
+/* The case's weights, but omegas as a fresh model has them; the batch is one of its own. */
+void
+golden_check_profile(GoldenCase *this_case)
+{
+	const GoldenRecord *source = golden_find(this_case->file, "profile.src");
+	const GoldenRecord *in = golden_find(this_case->file, "profile.prev");
+	const RnKernels *kernels = this_case->kernels;
+	RnContext  *ctx = &this_case->ctx;
+	size_t		bytes = this_case->size * sizeof(rn_real);
+	int32_t    *integers = NULL;
+	rn_real    *host = malloc(bytes);
+	rn_real    *values = NULL;
+	RnModelBatch batch;
+	int			p,
+				k;
+
+	if (source == NULL || host == NULL || ctx->status != RN_OK)
+	{
+		free(host);
+		return;
+	}
+	memcpy(host, this_case->host, bytes);
+	for (p = 0; p < this_case->n_params; p++)
+	{
+		const RnParam *param = golden_param(this_case, this_case->params[p]);
+
+		for (k = 0; k < param->cols && strstr(param->name, ".omega") != NULL; k++)
+			host[param->offset + k] = 1;
+	}
+	if (golden_batch(this_case, source, in, in, &batch, &integers) == 0 &&
+		kernels->allocate(ctx, bytes, (void **) &values) == RN_OK)
+	{
+		kernels->copy_in(this_case->lane, values, host, bytes);
+		rn_model_profile(ctx, this_case->model, kernels, this_case->lane, &batch, values);
+		kernels->copy_out(this_case->lane, host, values, bytes);
+		kernels->synchronize(ctx, this_case->lane);
+		compare_stack(this_case, host, RN_STACK_ENCODER, "profile.running.enc.omega");
+		compare_stack(this_case, host, RN_STACK_DECODER, "profile.running.dec.omega");
+		kernels->release(values, bytes);
+	}
+	if (ctx->status != RN_OK)
+		golden_fail(this_case, "profile: %s", ctx->message);
+	free(integers);
+	free(host);
+}
