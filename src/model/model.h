@@ -41,17 +41,16 @@ extern void rn_position_table(const RnConfig *config, int pad, int longest, rn_r
 extern RnTensor *rn_model_embed(const RnModel *model, RnGraph *graph, int embedding, const RnPacked *rows,
 								const int32_t *ids);
 
-/* A measuring pass: where the weights are that it may set. */
-typedef struct RnProfile
+/* A measuring pass: who looks at a sublayer before it joins the stream. */
+typedef struct RnProfile RnProfile;
+struct RnProfile
 {
+	void		(*note) (RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place,
+						 RnTensor *shortcut, const RnBranch *branch);
 	RnContext  *ctx;
 	const RnKernels *kernels;
-	rn_real    *values;			/* flat, device */
-} RnProfile;
-
-/* Note that a sublayer is to be measured before it joins the stream. */
-extern void rn_profile_note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place,
-							RnTensor *shortcut, const RnBranch *branch);
+	rn_real    *values;			/* flat, device: what it may set */
+};
 
 /* What a stack shows to whoever looks; parts of RnWatch, or all NULL. */
 typedef struct RnStackWatch

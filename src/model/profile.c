@@ -126,9 +126,9 @@ measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
 	free(memory);
 }
 
-void
-rn_profile_note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place,
-				RnTensor *shortcut, const RnBranch *branch)
+static void
+note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPlace *place, RnTensor *shortcut,
+	 const RnBranch *branch)
 {
 	RnTensor   *tensors[2];
 	Measurement *measurement = rn_graph_scratch(graph, sizeof(*measurement));
@@ -164,6 +164,7 @@ rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels,
 	memset(&pass, 0, sizeof(pass));
 	pass.params = &model->params;
 	pass.values = values;
+	profile.note = note;
 	profile.ctx = ctx;
 	profile.kernels = kernels;
 	profile.values = values;

@@ -219,7 +219,7 @@ rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const Rn
 			else if (place.kind == RN_SUBLAYER_CROSS_ATTENTION)
 				show(pass->graph, watch->cross_attention, place.layer, pass->attention);
 			if (pass->profile != NULL && scheme->scheme->measured != NULL)
-				rn_profile_note(pass->profile, pass->graph, scheme, &place, stream.x, &branch);
+				pass->profile->note(pass->profile, pass->graph, scheme, &place, stream.x, &branch);
 			rn_scheme_join(scheme, &stream, &place, &branch);
 			show(pass->graph, watch->stream, place.number + 1, stream.x);
 		}
