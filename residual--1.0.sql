@@ -114,8 +114,10 @@ CREATE TABLE residual.training_log (
     validation_loss double precision,
     validation_nll double precision,
     validation_bleu double precision,
-    seconds double precision,
+    seconds double precision,            -- since the job began
     best boolean NOT NULL DEFAULT false,
+    validation_pairs bigint,             -- that the loss is of
+    bleu_sentences bigint,               -- that BLEU is of
     PRIMARY KEY (job, step)
 );
 COMMENT ON TABLE residual.training_log IS 'a row a validation';

@@ -262,15 +262,18 @@ store_log(ResTraining *training, RnReader *reader)
 	for (i = 0; i < 7; i++)		/* epoch, loss, learning rate, validation loss, nll, BLEU, seconds */
 		add_number(&values, rn_read_f64(reader));
 	add_value(&values, BOOLOID, BoolGetDatum(rn_read_u8(reader) != 0), false);
+	add_integer(&values, rn_read_u32(reader));
+	add_integer(&values, rn_read_u32(reader));
 	check_end(reader, "log");
 	store(training,
 		  "INSERT INTO residual.training_log (job, step, epoch, loss, learning_rate, validation_loss,"
-		  " validation_nll, validation_bleu, seconds, best)"
-		  " SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM residual.job WHERE id = $1"
+		  " validation_nll, validation_bleu, seconds, best, validation_pairs, bleu_sentences)"
+		  " SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM residual.job WHERE id = $1"
 		  " ON CONFLICT (job, step) DO UPDATE SET (at, epoch, loss, learning_rate, validation_loss,"
-		  " validation_nll, validation_bleu, seconds, best) = (EXCLUDED.at, EXCLUDED.epoch, EXCLUDED.loss,"
-		  " EXCLUDED.learning_rate, EXCLUDED.validation_loss, EXCLUDED.validation_nll, EXCLUDED.validation_bleu,"
-		  " EXCLUDED.seconds, EXCLUDED.best)", &values);
+		  " validation_nll, validation_bleu, seconds, best, validation_pairs, bleu_sentences) ="
+		  " (EXCLUDED.at, EXCLUDED.epoch, EXCLUDED.loss, EXCLUDED.learning_rate, EXCLUDED.validation_loss,"
+		  " EXCLUDED.validation_nll, EXCLUDED.validation_bleu, EXCLUDED.seconds, EXCLUDED.best,"
+		  " EXCLUDED.validation_pairs, EXCLUDED.bleu_sentences)", &values);
 }
 
 static void
