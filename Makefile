@@ -94,6 +94,10 @@ ENGINE_LIBS = -lsentencepiece -lsentencepiece_train -lopenblas -lm -lstdc++ -pth
 # in reading order: the program, then what it is made of
 ENGINE_OBJS = \
 	src/engine/train_job.o \
+	src/engine/train_intake.o \
+	src/engine/train_corpus.o \
+	src/engine/train_validate.o \
+	src/engine/train_report.o \
 	src/engine/rows.o \
 	src/engine/control.o \
 	src/engine/peer.o \
@@ -136,6 +140,7 @@ ENGINE_OBJS = \
 	src/model/layer.o \
 	src/model/transformer.o \
 	src/model/decoder.o \
+	src/model/profile.o \
 	src/model/residual/schemes.o \
 	src/model/residual/joint.o \
 	src/model/residual/residual.o \
@@ -174,6 +179,7 @@ KERNEL_OBJS = \
 	kernels/cpu/level.o \
 	kernels/cpu/product.o \
 	kernels/cpu/tile.o \
+	kernels/cpu/blocked.o \
 	kernels/cpu/linear.o \
 	kernels/cpu/pointwise.o \
 	kernels/cpu/norm.o \
@@ -268,10 +274,33 @@ clean-engine:
 
 # ---- tests ----
 
-# without a server; each prints TAP.  Where listed: the builds it runs in
-UNIT_FLOAT =
-UNIT_DOUBLE =
-UNIT_CHECKED =
+# Programs without a server; each prints TAP.  What they are made of beside the engine:
+PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile
+PARTS_test_base =
+PARTS_test_kernels = test_kernels_attention test_kernels_loss
+PARTS_test_ops = op_case plain
+PARTS_test_graph =
+PARTS_test_plan =
+PARTS_test_config =
+PARTS_test_schemes = toy_model
+PARTS_test_corpus =
+PARTS_test_train =
+PARTS_test_wire =
+PARTS_test_text =
+PARTS_test_score =
+PARTS_test_beam = toy_model
+PARTS_test_translator = toy_model
+PARTS_test_server =
+PARTS_train_driver =
+UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
+
+# in float as it is installed, in double as the judge, in double with sanitizers
+UNIT_FLOAT = golden test_kernels test_ops test_train test_wire test_text test_score test_translator test_server train_driver
+UNIT_DOUBLE = golden test_base test_kernels test_ops test_graph test_plan test_config test_schemes test_corpus test_beam
+UNIT_CHECKED = test_ops test_graph test_corpus test_wire test_text test_score test_translator
+
+$(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
+	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))
 
 unit: unit-programs
 	test/unit.sh
