@@ -31,12 +31,13 @@
 #define FIRST_FREE		7		/* descriptors below are the engine's */
 #define N_HELD			3		/* descriptors that the parent keeps */
 #define MAX_ENVIRONMENT 8
+#define MAX_ARGUMENTS	8
 #define OOM_SCORE		"500"	/* the kernel shall choose the engine, not the server */
 
 /* What the child needs, made before the fork. */
 typedef struct Birth
 {
-	char	   *argv[3];
+	char	   *argv[MAX_ARGUMENTS + 2];
 	char	   *envp[MAX_ENVIRONMENT];
 	pid_t		parent;
 	int			control[2];		/* [0] ours */
@@ -154,6 +155,19 @@ make_environment(Birth *birth)
 }
 
 static void
+make_arguments(Birth *birth, const char *arguments)
+{
+	char	   *rest = pstrdup(arguments);
+	char	   *word;
+	int			n = 0;
+
+	birth->argv[n++] = res_engine_path;
+	while ((word = strsep(&rest, " ")) != NULL && n <= MAX_ARGUMENTS)
+		birth->argv[n++] = word;
+	birth->argv[n] = NULL;
+}
+
+static void
 close_pair(int pair[2])
 {
 	if (pair[0] >= 0)
@@ -221,7 +235,7 @@ res_engine_check_program(void)
 }
 
 void
-res_engine_start(ResEngine *engine, const char *mode, int listener, int spill, int nice_level)
+res_engine_start(ResEngine *engine, const char *arguments, int listener, int spill, int nice_level)
 {
 	static bool registered = false;
 	MemoryContext birthplace = AllocSetContextCreate(CurrentMemoryContext, "engine start", ALLOCSET_SMALL_SIZES);
@@ -239,9 +253,7 @@ res_engine_start(ResEngine *engine, const char *mode, int listener, int spill, i
 	for (i = 0; i < N_HELD; i++)
 		ReserveExternalFD();
 
-	birth.argv[0] = res_engine_path;
-	birth.argv[1] = pstrdup(mode);
-	birth.argv[2] = NULL;
+	make_arguments(&birth, arguments);
 	birth.listener = listener;
 	birth.spill = spill;
 	birth.nice_level = nice_level;

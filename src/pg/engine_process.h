@@ -24,11 +24,12 @@ typedef struct ResEngine
 } ResEngine;
 
 /*
- * mode: "train" or "serve".  listener: becomes descriptor 4, or -1; spill:
- * becomes descriptor 6, or -1.  ERROR when it cannot be started; nothing is
- * left open or running then.  Registers the exit callback on first use.
+ * arguments: "train", or "serve" and its options, a blank between words.
+ * listener: becomes descriptor 4, or -1; spill: becomes descriptor 6, or -1.
+ * ERROR when it cannot be started; nothing is left open or running then.
+ * Registers the exit callback on first use.
  */
-extern void res_engine_start(ResEngine *engine, const char *mode, int listener, int spill, int nice_level);
+extern void res_engine_start(ResEngine *engine, const char *arguments, int listener, int spill, int nice_level);
 
 /* ERROR 58P01 with a hint when the program is not there or not executable. */
 extern void res_engine_check_program(void);
