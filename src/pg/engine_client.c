@@ -75,17 +75,22 @@ write_key(RnWriter *writer, const ResModel *model)
 static void
 load_send(Load *load)
 {
-	RnWriter   *out = &load->channel->out;
-
+	if (load->gone || load->answered)
+		return;
 	res_channel_end(load->channel);
-	if (!load->gone && !load->answered)
-	{
-		if (!res_serve_send(out->bytes, out->used))
-			load->gone = true;
-		else
-			load->answered = res_channel_next(load->channel, &load->answer);
-	}
-	rn_writer_consume(out, out->used);
+	if (!res_serve_flush())
+		load->gone = true;
+	else
+		load->answered = res_channel_next(load->channel, &load->answer);
+}
+
+static void
+load_end(Load *load)
+{
+	if (load->gone || load->answered)
+		return;
+	rn_write_begin(&load->channel->out, RN_LOAD_END, load->id);
+	load_send(load);
 }
 
 static void
@@ -196,8 +201,7 @@ send_model(ResChannel *channel, const ResModel *model, uint64 id)
 	send_tokenizer(&load, version.tokenizer);
 	checksum = res_weights_read(RES_MODEL_WEIGHTS, model->id, model->active, label, NULL, send_chunk, &load);
 	check_complete(&version, label, checksum);
-	rn_write_begin(&channel->out, RN_LOAD_END, id);
-	load_send(&load);
+	load_end(&load);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(passing);
 

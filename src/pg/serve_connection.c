@@ -294,3 +294,17 @@ res_serve_send(const char *bytes, size_t size)
 	}
 	return true;
 }
+
+bool
+res_serve_flush(void)
+{
+	while (res_channel_pending(&channel) > 0)
+	{
+		if (!res_channel_pump(&channel))
+			res_serve_wait(WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1);
+		if (channel.closed)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}

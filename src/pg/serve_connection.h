@@ -32,8 +32,9 @@ extern void res_serve_disconnect(void);
 extern void res_serve_set_busy(bool under_way);
 extern bool res_serve_is_busy(void);
 
-/* Send all of these bytes; what comes in meanwhile is kept. */
+/* Send all of these bytes, or all that waits in the channel's outbox; what comes in meanwhile is kept. */
 extern bool res_serve_send(const char *bytes, size_t size);
+extern bool res_serve_flush(void);
 
 /* The next frame; false as well when until has passed (0: no limit). */
 extern bool res_serve_receive(RnFrame *frame, TimestampTz until);
