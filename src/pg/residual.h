@@ -31,6 +31,9 @@ extern void res_settings_define(void);
 /* Threads that residual.threads and the machine give. */
 extern int	res_default_threads(void);
 
+/* The same for residual.serve_threads. */
+extern int	res_serving_threads(void);
+
 /* launcher.c, serve_worker.c: what runs from the start when the library is preloaded. */
 extern void res_launcher_register(void);
 extern void res_serve_register(void);

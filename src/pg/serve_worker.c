@@ -201,11 +201,19 @@ wait_for_program(void)
 
 /* ---------- one engine's life ---------- */
 
-/* What an engine is started with; a change asks for another engine. */
+/* What an engine is started with. */
+static char *
+engine_arguments(void)
+{
+	return psprintf("serve --threads=%d --memory=%d --idle=%d --device=%s",
+					res_serving_threads(), res_serve_memory, res_serve_idle, res_device);
+}
+
+/* A change of this asks for another engine. */
 static char *
 engine_settings(void)
 {
-	return psprintf("%s %d %d %d %s", res_engine_path, res_serve_threads, res_serve_memory, res_serve_idle, res_device);
+	return psprintf("%s %s", res_engine_path, engine_arguments());
 }
 
 static bool
@@ -343,7 +351,7 @@ run_engine(void)
 	int			status;
 	bool		asked;
 
-	res_engine_start(&engine, "serve", listener, -1, 0);
+	res_engine_start(&engine, engine_arguments(), listener, -1, 0);
 	pid = engine.pid;
 	pgstat_report_activity(STATE_RUNNING, psprintf("serving with engine %d", (int) pid));
 	ereport(LOG, (errmsg("serving engine started with pid %d", (int) pid)));

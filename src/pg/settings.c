@@ -48,16 +48,27 @@ check_device(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* Processors that this process may run on. */
+static int
+processors(void)
+{
+	cpu_set_t	set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return 1;
+	return Min(CPU_COUNT(&set), MAX_THREADS);
+}
+
 int
 res_default_threads(void)
 {
-	cpu_set_t	processors;
+	return res_threads > 0 ? res_threads : processors();
+}
 
-	if (res_threads > 0)
-		return res_threads;
-	if (sched_getaffinity(0, sizeof(processors), &processors) != 0)
-		return 1;
-	return Min(CPU_COUNT(&processors), MAX_THREADS);
+int
+res_serving_threads(void)
+{
+	return res_serve_threads > 0 ? res_serve_threads : processors();
 }
 
 static void
