@@ -49,7 +49,7 @@ CORPUS=grammar needs no download"
 else
 	query -v n=26000 -f test/corpus/grammar.sql >/dev/null
 	query -c "CREATE TABLE pairs AS SELECT id, en, de, CASE split WHEN 'dev' THEN 'test' ELSE split END AS split FROM grammar_pairs"
-	OPTIONS="\"layers\": 2, \"d_model\": 128, \"d_ffn\": 512, \"heads\": 4, \"vocab_size\": 600, \"dropout\": 0.05, \"learning_rate\": 0.003, \"warmup_steps\": 300, \"batch_tokens\": 2048"
+	OPTIONS="\"layers\": 2, \"d_model\": 128, \"d_ffn\": 512, \"heads\": 4, \"vocab_size\": 400, \"dropout\": 0.05, \"learning_rate\": 0.003, \"warmup_steps\": 300, \"batch_tokens\": 2048"
 fi
 query -c "CREATE VIEW train_pairs AS SELECT en, de FROM pairs WHERE split = 'train'" \
 	-c "CREATE TABLE test_pairs AS SELECT id, en, de FROM pairs WHERE split = 'test' ORDER BY id"
