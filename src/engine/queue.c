@@ -369,6 +369,7 @@ rn_queue_finish(RnQueue *queue, int thread, RnBatch *batch, uint64_t tokens)
 {
 	RnRequest  *complete = NULL;
 	RnRequest  *next;
+	int			abandoned = 0;
 	int			i;
 
 	pthread_mutex_lock(&queue->lock);
@@ -380,13 +381,22 @@ rn_queue_finish(RnQueue *queue, int thread, RnBatch *batch, uint64_t tokens)
 	{
 		RnRequest  *request = batch->requests[i];
 
-		if (--request->n_unfinished == 0)
+		if (--request->n_unfinished > 0)
+			continue;
+		if (request->abandoned)
+		{
+			append_done(queue, request);
+			abandoned = 1;
+		}
+		else
 		{
 			request->next_done = complete;
 			complete = request;
 		}
 	}
 	pthread_mutex_unlock(&queue->lock);
+	if (complete == NULL && !abandoned)
+		return;
 
 	/* Nobody else touches a request whose items are all done, except to abandon it. */
 	for (; complete != NULL; complete = next)
