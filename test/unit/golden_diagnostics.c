@@ -1,9 +1,7 @@
 /*
  * golden_diagnostics.c
  *		What a model looks like inside, against reference values: gradient
- *		norms, streams, attention, the answer to small changes of weights.
- *
- * Numbers are worked out here, in double, from what a pass shows (RnWatch).
+ *		norms, what a pass shows, the answer to small changes of weights.
  *
  * test/unit/golden_diagnostics.c
  */
@@ -12,42 +10,8 @@
 #include <string.h>
 
 #include "golden_parts.h"
-#include "model/model.h"
+#include "golden_stack.h"
 #include "model/residual/joint.h"
-
-#define MAX_SUBLAYERS	16
-#define MAX_LAYERS		8
-#define MAX_HEADS		8
-
-/* A stack of the case, with copies of what a pass showed; matrices are [rows, d]. */
-typedef struct Stack
-{
-	const char *name;			/* "enc", "dec" */
-	const RnModelStack *model;
-	const RnPacked *packed;
-	int			n;				/* sublayers */
-	int			d;
-	RnTensor   *output;
-	RnTensor   *stream[MAX_SUBLAYERS + 1];
-	RnTensor   *shortcut[MAX_SUBLAYERS];
-	RnTensor   *branch[MAX_SUBLAYERS];
-	RnTensor   *attention[2][MAX_LAYERS];	/* self, cross */
-	const rn_real *const *probabilities[2][MAX_LAYERS];
-	double	   *out;			/* copies: the output, */
-	double	   *x[MAX_SUBLAYERS + 1];	/* the streams, */
-	double	   *a[MAX_SUBLAYERS];	/* branches with their bias, */
-	double	   *scaled[MAX_SUBLAYERS];	/* the same with their factors, */
-	double	   *added_to[MAX_SUBLAYERS];	/* shortcuts with theirs */
-} Stack;
-
-static void
-compare_list(GoldenCase *this_case, const Stack *stack, const char *what, const double *got, int n)
-{
-	char		name[GOLDEN_NAME];
-
-	snprintf(name, sizeof(name), "diag.%s.%s", stack->name, what);
-	golden_compare_all(this_case, GOLDEN_DIAGNOSTIC, name, got, n);
-}
 
 /* ---- gradients ---- */
 
@@ -63,11 +27,11 @@ squares_of(const GoldenCase *this_case, const RnParam *param)
 }
 
 static void
-check_layer_gradients(GoldenCase *this_case, const Stack *stack)
+check_layer_gradients(GoldenCase *this_case, const GoldenStack *stack)
 {
 	const RnParams *params = rn_model_params(this_case->model);
-	double		layers[MAX_LAYERS] = {0};
-	double		ff2[MAX_LAYERS] = {0};
+	double		layers[GOLDEN_LAYERS] = {0};
+	double		ff2[GOLDEN_LAYERS] = {0};
 	int			p,
 				l;
 
@@ -84,8 +48,8 @@ check_layer_gradients(GoldenCase *this_case, const Stack *stack)
 	}
 	for (l = 0; l < stack->model->scheme.layers; l++)
 		layers[l] = sqrt(layers[l]);
-	compare_list(this_case, stack, "layer_grad", layers, stack->model->scheme.layers);
-	compare_list(this_case, stack, "ff2_grad", ff2, stack->model->scheme.layers);
+	golden_compare_list(this_case, stack, "layer_grad", layers, stack->model->scheme.layers);
+	golden_compare_list(this_case, stack, "ff2_grad", ff2, stack->model->scheme.layers);
 }
 
 static void
@@ -114,9 +78,9 @@ check_relative_gradients(GoldenCase *this_case)
 }
 
 static void
-check_activation_gradients(GoldenCase *this_case, Stack *stack)
+check_activation_gradients(GoldenCase *this_case, GoldenStack *stack)
 {
-	double		norms[MAX_SUBLAYERS];
+	double		norms[GOLDEN_SUBLAYERS] = {0};
 	double		largest = 0;
 	int			i,
 				k;
@@ -127,7 +91,6 @@ check_activation_gradients(GoldenCase *this_case, Stack *stack)
 		int			n = x->rows * x->cols;
 		rn_real    *gradient = calloc(n, sizeof(rn_real));
 
-		norms[i] = 0;
 		if (gradient == NULL)
 			return;
 		if (x->grad != NULL)
@@ -139,292 +102,11 @@ check_activation_gradients(GoldenCase *this_case, Stack *stack)
 		largest = fmax(largest, norms[i]);
 		free(gradient);
 	}
-	compare_list(this_case, stack, "act_grad", norms, stack->n);
+	golden_compare_list(this_case, stack, "act_grad", norms, stack->n);
 	for (i = 0; i < stack->n; i++)
 		norms[i] /= largest;
 	if (largest > 0)
-		compare_list(this_case, stack, "act_grad_rel", norms, stack->n);
-}
-
-/* ---- streams ---- */
-
-/* Standard deviation over all rows and features. */
-static double
-deviation(const Stack *stack, const double *x)
-{
-	int			n = stack->packed->rows * stack->d;
-	double		mean = 0;
-	double		squares = 0;
-	int			k;
-
-	for (k = 0; k < n; k++)
-		mean += x[k] / n;
-	for (k = 0; k < n; k++)
-		squares += (x[k] - mean) * (x[k] - mean) / n;
-	return sqrt(squares);
-}
-
-static double
-cosine(const double *a, const double *b, int d)
-{
-	double		ab = 0;
-	double		aa = 0;
-	double		bb = 0;
-	int			j;
-
-	for (j = 0; j < d; j++)
-	{
-		ab += a[j] * b[j];
-		aa += a[j] * a[j];
-		bb += b[j] * b[j];
-	}
-	return ab / sqrt(aa * bb);
-}
-
-static void
-normalise(const double *x, int d, double *out)
-{
-	double		mean = 0;
-	double		squares = 0;
-	int			j;
-
-	for (j = 0; j < d; j++)
-		mean += x[j] / d;
-	for (j = 0; j < d; j++)
-		squares += (x[j] - mean) * (x[j] - mean) / d;
-	for (j = 0; j < d; j++)
-		out[j] = (x[j] - mean) / sqrt(squares + 1e-12);
-}
-
-/* Mean over rows of the cosine of two matrices' rows, normalised before if asked for. */
-static double
-mean_cosine(const Stack *stack, const double *a, const double *b, int normalised)
-{
-	double		u[64],
-				v[64];
-	double		sum = 0;
-	int			row;
-
-	for (row = 0; row < stack->packed->rows; row++)
-	{
-		const double *x = a + row * stack->d;
-		const double *y = b + row * stack->d;
-
-		if (normalised)
-		{
-			normalise(x, stack->d, u);
-			normalise(y, stack->d, v);
-			x = u;
-			y = v;
-		}
-		sum += cosine(x, y, stack->d);
-	}
-	return sum / stack->packed->rows;
-}
-
-/* Mean over ordered pairs of different tokens of a sentence. */
-static double
-token_cosine(const Stack *stack, const double *x)
-{
-	const int32_t *offsets = stack->packed->offsets;
-	double		sum = 0;
-	int			pairs = 0;
-	int			s,
-				i,
-				j;
-
-	for (s = 0; s < stack->packed->n_sentences; s++)
-	{
-		for (i = offsets[s]; i < offsets[s + 1]; i++)
-		{
-			for (j = offsets[s]; j < offsets[s + 1]; j++)
-			{
-				if (i == j)
-					continue;
-				sum += cosine(x + i * stack->d, x + j * stack->d, stack->d);
-				pairs++;
-			}
-		}
-	}
-	return sum / pairs;
-}
-
-static void
-check_cosines(GoldenCase *this_case, const Stack *stack)
-{
-	double		next[MAX_SUBLAYERS],
-				next_normalised[MAX_SUBLAYERS],
-				final[MAX_SUBLAYERS + 1],
-				token[MAX_SUBLAYERS + 2];
-	int			i;
-
-	for (i = 0; i <= stack->n; i++)
-	{
-		if (i < stack->n)
-		{
-			next[i] = mean_cosine(stack, stack->x[i], stack->x[i + 1], 0);
-			next_normalised[i] = mean_cosine(stack, stack->x[i], stack->x[i + 1], 1);
-		}
-		final[i] = mean_cosine(stack, stack->x[i], stack->out, 0);
-		token[i] = token_cosine(stack, stack->x[i]);
-	}
-	token[stack->n + 1] = token_cosine(stack, stack->out);
-	compare_list(this_case, stack, "cos_next", next, stack->n);
-	compare_list(this_case, stack, "cos_next_norm", next_normalised, stack->n);
-	compare_list(this_case, stack, "cos_final", final, stack->n + 1);
-	compare_list(this_case, stack, "cos_token", token, stack->n + 2);
-}
-
-/* Dependency of each sublayer on those below: beta_ij = beta_{i-1,j} Std[k_i x_{i-1}] / Std[s_i]. */
-static void
-check_dependency(GoldenCase *this_case, const Stack *stack, const double *shortcuts, const double *branches)
-{
-	int			width = stack->n + 1;
-	int			size = stack->packed->rows * stack->d;
-	double		beta[(MAX_SUBLAYERS + 1) * (MAX_SUBLAYERS + 1)] = {0};
-	double	   *sum = malloc(size * sizeof(double));
-	int			i,
-				j;
-
-	if (sum == NULL)
-		return;
-	beta[0] = 1;
-	for (i = 1; i <= stack->n; i++)
-	{
-		double		all;
-
-		for (j = 0; j < size; j++)
-			sum[j] = stack->added_to[i - 1][j] + stack->scaled[i - 1][j];
-		all = deviation(stack, sum);
-		for (j = 0; j < i; j++)
-			beta[i * width + j] = beta[(i - 1) * width + j] * shortcuts[i - 1] / all;
-		beta[i * width + i] = branches[i - 1] / all;
-	}
-	compare_list(this_case, stack, "beta", beta, width * width);
-	free(sum);
-}
-
-/* ResiDual: D_i = s (x_0 + a_1 + ... + a_i). */
-static void
-check_dual(GoldenCase *this_case, const Stack *stack)
-{
-	int			width = stack->n + 1;
-	int			size = stack->packed->rows * stack->d;
-	double		scale = this_case->config.dual_scale;
-	double		beta[(MAX_SUBLAYERS + 1) * (MAX_SUBLAYERS + 1)] = {0};
-	double		parts[MAX_SUBLAYERS + 1];
-	double		deviations[MAX_SUBLAYERS + 1];
-	double	   *dual = calloc(size, sizeof(double));
-	int			i,
-				j;
-
-	if (dual == NULL)
-		return;
-	for (i = 0; i <= stack->n; i++)
-	{
-		const double *part = i == 0 ? stack->x[0] : stack->a[i - 1];
-
-		for (j = 0; j < size; j++)
-			dual[j] += scale * part[j];
-		parts[i] = deviation(stack, part);
-		deviations[i] = deviation(stack, dual);
-		for (j = 0; j <= i; j++)
-			beta[i * width + j] = parts[j] / (deviations[i] / scale);
-	}
-	compare_list(this_case, stack, "beta_dual", beta, width * width);
-	compare_list(this_case, stack, "std_dual", deviations, width);
-	free(dual);
-}
-
-static void
-check_streams(GoldenCase *this_case, const Stack *stack)
-{
-	const char *scheme = stack->model->scheme.scheme->name;
-	double		shortcuts[MAX_SUBLAYERS],
-				branches[MAX_SUBLAYERS];
-	int			i;
-
-	for (i = 0; i < stack->n; i++)
-	{
-		shortcuts[i] = deviation(stack, stack->added_to[i]);
-		branches[i] = deviation(stack, stack->scaled[i]);
-	}
-	compare_list(this_case, stack, "std_short", shortcuts, stack->n);
-	compare_list(this_case, stack, "std_branch", branches, stack->n);
-	if (strcmp(scheme, "dlcl") != 0 && strcmp(scheme, "b2t") != 0)
-		check_dependency(this_case, stack, shortcuts, branches);
-	if (strcmp(scheme, "residual") == 0)
-		check_dual(this_case, stack);
-	check_cosines(this_case, stack);
-}
-
-/* ---- attention ---- */
-
-/* One attention's distributions of one head: for every query a row of probabilities. */
-static const rn_real *
-distribution(const GoldenCase *this_case, const Stack *stack, const RnPacked *keys, const rn_real *probabilities,
-			 int head, int query, int *n_keys)
-{
-	int			s = 0;
-	int			n,
-				m;
-
-	while (stack->packed->offsets[s + 1] <= query)
-	{
-		n = stack->packed->offsets[s + 1] - stack->packed->offsets[s];
-		m = keys->offsets[s + 1] - keys->offsets[s];
-		probabilities += (size_t) this_case->config.heads * n * rn_attention_stride(m);
-		s++;
-	}
-	n = stack->packed->offsets[s + 1] - stack->packed->offsets[s];
-	*n_keys = keys->offsets[s + 1] - keys->offsets[s];
-	return probabilities + ((size_t) head * n + query - stack->packed->offsets[s]) * rn_attention_stride(*n_keys);
-}
-
-static double
-entropy_part(double p)
-{
-	return p > 0 ? -p * log(p) : 0;
-}
-
-/* Entropy of each layer's distributions, and their divergence from those one layer up; means over queries. */
-static void
-check_attention(GoldenCase *this_case, const Stack *stack, int kind)
-{
-	const RnPacked *keys = kind == 1 ? &this_case->batch.source : stack->packed;
-	int			layers = stack->model->scheme.layers;
-	int			heads = this_case->config.heads;
-	int			rows = stack->packed->rows;
-	double		entropies[MAX_LAYERS * MAX_HEADS] = {0};
-	double		divergences[MAX_LAYERS * MAX_HEADS] = {0};
-	int			l,
-				h,
-				q,
-				j;
-
-	for (l = 0; l < layers; l++)
-	{
-		for (h = 0; h < heads; h++)
-		{
-			for (q = 0; q < rows; q++)
-			{
-				int			n;
-				const rn_real *p = distribution(this_case, stack, keys, *stack->probabilities[kind][l], h, q, &n);
-				const rn_real *above = l + 1 == layers ? p :
-					distribution(this_case, stack, keys, *stack->probabilities[kind][l + 1], h, q, &n);
-
-				for (j = 0; j < n; j++)
-				{
-					entropies[l * heads + h] += entropy_part(p[j]) / rows;
-					divergences[l * heads + h] += (entropy_part((p[j] + above[j]) / 2.0) -
-												   (entropy_part(p[j]) + entropy_part(above[j])) / 2) / rows;
-				}
-			}
-		}
-	}
-	compare_list(this_case, stack, kind == 1 ? "ca.entropy" : "sa.entropy", entropies, layers * heads);
-	if (layers > 1)
-		compare_list(this_case, stack, kind == 1 ? "ca.jsd" : "sa.jsd", divergences, (layers - 1) * heads);
+		golden_compare_list(this_case, stack, "act_grad_rel", norms, stack->n);
 }
 
 /* ---- the pass ---- */
@@ -456,7 +138,7 @@ value_of(const GoldenCase *this_case, const RnParam *param, int k, double otherw
 
 /* The bias of a sublayer's last product. */
 static const RnParam *
-last_bias(const Stack *stack, const RnPlace *place)
+last_bias(const GoldenStack *stack, const RnPlace *place)
 {
 	const RnLayer *layer = &stack->model->layers[place->layer];
 	int			number = place->kind == RN_SUBLAYER_SELF_ATTENTION ? layer->self_attention.out_bias :
@@ -467,7 +149,7 @@ last_bias(const Stack *stack, const RnPlace *place)
 
 /* Copies of all that was shown; branches and shortcuts with the factors that the scheme gives them. */
 static void
-copy_stack(GoldenCase *this_case, Stack *stack)
+copy_stack(GoldenCase *this_case, GoldenStack *stack)
 {
 	const RnSchemeStack *scheme = &stack->model->scheme;
 	int			size = stack->packed->rows * stack->d;
@@ -501,7 +183,7 @@ copy_stack(GoldenCase *this_case, Stack *stack)
 }
 
 static void
-free_stack(Stack *stack)
+free_stack(GoldenStack *stack)
 {
 	int			i;
 
@@ -517,7 +199,7 @@ free_stack(Stack *stack)
 }
 
 static void
-begin_stack(Stack *stack, const char *name, const RnModelStack *model, const RnPacked *packed, int d)
+begin_stack(GoldenStack *stack, const char *name, const RnModelStack *model, const RnPacked *packed, int d)
 {
 	memset(stack, 0, sizeof(*stack));
 	stack->name = name;
@@ -529,7 +211,7 @@ begin_stack(Stack *stack, const char *name, const RnModelStack *model, const RnP
 
 /* A pass with everything shown, forwards and backwards. */
 static int
-run_watched(GoldenCase *this_case, RnGraph *graph, Stack *encoder, Stack *decoder)
+run_watched(GoldenCase *this_case, RnGraph *graph, GoldenStack *encoder, GoldenStack *decoder)
 {
 	RnContext  *ctx = &this_case->ctx;
 	RnWatch		watch;
@@ -614,7 +296,7 @@ perturb(const GoldenCase *this_case, int by_gradient, rn_real *values)
 }
 
 static void
-compare_outputs(GoldenCase *this_case, const Stack *stack, const RnTensor *changed, const char *what)
+compare_outputs(GoldenCase *this_case, const GoldenStack *stack, const RnTensor *changed, const char *what)
 {
 	double		expected = golden_find(this_case->file, "diag.%s.%s", stack->name, what)->values[0];
 	double	   *output = copy_tensor(this_case, changed);
@@ -634,7 +316,7 @@ compare_outputs(GoldenCase *this_case, const Stack *stack, const RnTensor *chang
 
 /* Only in double: the change is far below what float resolves. */
 static void
-check_output_change(GoldenCase *this_case, RnGraph *graph, const Stack *encoder, const Stack *decoder, int by_gradient)
+check_output_change(GoldenCase *this_case, RnGraph *graph, const GoldenStack *encoder, const GoldenStack *decoder, int by_gradient)
 {
 	const char *what = by_gradient ? "output_change_gradient" : "output_change_random";
 	size_t		bytes = this_case->size * sizeof(rn_real);
@@ -675,7 +357,7 @@ void
 golden_check_diagnostics(GoldenCase *this_case)
 {
 	const RnModel *model = this_case->model;
-	Stack		encoder,
+	GoldenStack		encoder,
 				decoder;
 	RnGraph    *graph;
 
@@ -683,8 +365,8 @@ golden_check_diagnostics(GoldenCase *this_case)
 		return;
 	begin_stack(&encoder, "enc", &model->encoder, &this_case->batch.source, this_case->config.d_model);
 	begin_stack(&decoder, "dec", &model->decoder, &this_case->batch.target, this_case->config.d_model);
-	if (encoder.n > MAX_SUBLAYERS || decoder.n > MAX_SUBLAYERS || this_case->config.heads > MAX_HEADS ||
-		encoder.d > 64 || encoder.model->scheme.layers > MAX_LAYERS || decoder.model->scheme.layers > MAX_LAYERS)
+	if (encoder.n > GOLDEN_SUBLAYERS || decoder.n > GOLDEN_SUBLAYERS || this_case->config.heads > GOLDEN_HEADS ||
+		encoder.d > GOLDEN_WIDTH || encoder.model->scheme.layers > GOLDEN_LAYERS || decoder.model->scheme.layers > GOLDEN_LAYERS)
 	{
 		golden_fail(this_case, "diagnostics: the model is too large for this program");
 		return;
@@ -701,11 +383,11 @@ golden_check_diagnostics(GoldenCase *this_case)
 		check_layer_gradients(this_case, &decoder);
 		check_activation_gradients(this_case, &encoder);
 		check_activation_gradients(this_case, &decoder);
-		check_attention(this_case, &encoder, 0);
-		check_attention(this_case, &decoder, 0);
-		check_attention(this_case, &decoder, 1);
-		check_streams(this_case, &encoder);
-		check_streams(this_case, &decoder);
+		golden_check_attention(this_case, &encoder, 0);
+		golden_check_attention(this_case, &decoder, 0);
+		golden_check_attention(this_case, &decoder, 1);
+		golden_check_streams(this_case, &encoder);
+		golden_check_streams(this_case, &decoder);
 		if (sizeof(rn_real) == sizeof(double))
 		{
 			check_output_change(this_case, graph, &encoder, &decoder, 0);
