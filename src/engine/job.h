@@ -150,7 +150,7 @@ typedef struct RnProgress
 	double		first_epochs;
 } RnProgress;
 
-/* At most once a second. */
-extern RnStatus rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress);
+/* At most once a second, unless at_once; where there is something to tell. */
+extern RnStatus rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress, int at_once);
 
 #endif							/* RN_JOB_H */

@@ -139,7 +139,7 @@ step(RnContext *ctx, RnJob *job, Running *running)
 	progress->gradient_norm = result.gradient_norm;
 	if (wanted)
 		RN_TRY(rn_report_statistics(ctx, job, result.step, running->statistics));
-	return rn_report_progress(ctx, job, progress);
+	return rn_report_progress(ctx, job, progress, 0);
 }
 
 /* The bound that is met, or NULL. */
@@ -195,6 +195,7 @@ train(RnContext *ctx, RnJob *job, Running *running, const char **reason)
 			RN_TRY(save(ctx, job, running));
 		RN_TRY(step(ctx, job, running));
 	}
+	RN_TRY(rn_report_progress(ctx, job, &running->progress, 1));
 	if (job->state.validated_step != rn_trainer_steps(job->trainer))
 		RN_TRY(validate(ctx, job, running));
 	return RN_OK;

@@ -348,11 +348,11 @@ memory_held(const RnJob *job)
 }
 
 RnStatus
-rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress)
+rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress, int at_once)
 {
 	double		now = rn_job_clock();
 
-	if (now - progress->last < PROGRESS_SECONDS || progress->tokens == 0)
+	if (progress->tokens == 0 || (!at_once && now - progress->last < PROGRESS_SECONDS))
 		return RN_OK;
 	rn_write_begin(&job->out, RN_PROGRESS, 0);
 	rn_write_i64(&job->out, rn_trainer_steps(job->trainer));

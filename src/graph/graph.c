@@ -443,6 +443,16 @@ spoil_dead(RnGraph *graph, int time)
 		spoil(graph, buffer);
 }
 
+/* Has somebody asked to stop?  Then nothing of the pass is at work any more when it ends. */
+static RnStatus
+check_stop(RnContext *ctx, const RnGraph *graph)
+{
+	if (graph->pass.stop == NULL || !*graph->pass.stop)
+		return RN_OK;
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	return rn_fail(ctx, RN_CANCELLED, "computation was stopped");
+}
+
 RnStatus
 rn_graph_forward(RnContext *ctx, RnGraph *graph)
 {
@@ -465,6 +475,7 @@ rn_graph_forward(RnContext *ctx, RnGraph *graph)
 	find_pointers(graph);
 	for (node = graph->first; node != NULL; node = node->next)
 	{
+		RN_TRY(check_stop(ctx, graph));
 		spoil_born(graph, node->index);
 		node->op->forward(graph, node);
 		spoil_dead(graph, node->index);
@@ -552,8 +563,11 @@ rn_graph_backward(RnContext *ctx, RnGraph *graph)
 		return rn_fail(ctx, RN_INTERNAL, "a pass without gradients cannot run backwards");
 	plant_seeds(graph);
 	for (node = graph->last; node != NULL; node = node->previous)
+	{
+		RN_TRY(check_stop(ctx, graph));
 		if (node->active)
 			run_backward(graph, node);
+	}
 	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
 	graph->stage = RN_GRAPH_BACKWARD_DONE;
 	return RN_OK;

@@ -46,6 +46,7 @@ typedef struct RnPass
 	int			training;		/* dropout on */
 	uint64_t	seed;
 	uint32_t	step;			/* update, keys the dropout */
+	const volatile int *stop;	/* set: the pass ends with RN_CANCELLED after the operation at hand; or NULL */
 } RnPass;
 
 extern RnStatus rn_graph_create(RnContext *ctx, const RnKernels *kernels, RnLane *lane, RnGraph **graph);

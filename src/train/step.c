@@ -36,12 +36,6 @@ typedef struct Round
 	RnTally    *tallies;		/* [pieces], or NULL */
 } Round;
 
-static int
-stopped(const RnTrainer *trainer)
-{
-	return trainer->options.stop != NULL && *trainer->options.stop;
-}
-
 /* Run a round and hand on what went wrong in one of the threads. */
 static RnStatus
 run_round(RnContext *ctx, Round *round, RnThreadWork work)
@@ -75,8 +69,8 @@ explain_limit(RnContext *ctx, const RnTrainer *trainer, const RnTrainerWorker *w
 		return ctx->status;
 	rn_context_reset(ctx);
 	rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
-	rn_detail(ctx, "The activations of a part of a batch take %zu MB on each of %d threads; %zu MB are allowed in all.",
-			  pass >> 20, trainer->n_workers, most >> 20);
+	rn_detail(ctx, "The activations of a part of a batch take %zu kB on each of %d threads; %zu kB are allowed in all.",
+			  pass >> 10, trainer->n_workers, most >> 10);
 	rn_hint(ctx, "Allow more memory, or lower threads, d_model, d_ffn, encoder_layers, decoder_layers or max_length.");
 	return ctx->status;
 }
@@ -102,6 +96,7 @@ pass_shard(Round *round, RnTrainerWorker *worker, int shard)
 	pass.training = round->backward;
 	pass.seed = (uint64_t) trainer->options.config->seed;
 	pass.step = (uint32_t) trainer->optimizer.updates;
+	pass.stop = trainer->options.stop;
 	memset(&loss, 0, sizeof(loss));
 	rn_graph_begin(worker->graph, &pass);
 	rn_model_loss(model, worker->graph, &packed, round->gradient_scale, NULL, &loss, NULL);
@@ -127,8 +122,6 @@ pass_work(void *arg, int thread, int n_threads)
 
 	for (turn = 0; turn * n_threads < round->shards; turn++)
 	{
-		if (stopped(round->trainer))
-			rn_fail(&worker->ctx, RN_CANCELLED, "training was stopped");
 		if (worker->ctx.status != RN_OK)
 			return;
 		pass_shard(round, worker, turn * n_threads + (turn % 2 == 0 ? thread : n_threads - 1 - thread));

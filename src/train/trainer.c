@@ -24,8 +24,8 @@ check_memory(RnContext *ctx, const RnTrainerOptions *options, int n_workers, siz
 	if (fixed >= options->memory_limit)
 	{
 		rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
-		rn_detail(ctx, "Weights, moments and the gradients of %d threads take %zu MB; %zu MB are allowed.",
-				  n_workers, fixed >> 20, options->memory_limit >> 20);
+		rn_detail(ctx, "Weights, moments and the gradients of %d threads take %zu kB; %zu kB are allowed.",
+				  n_workers, fixed >> 10, options->memory_limit >> 10);
 		rn_hint(ctx, "Allow more memory, or lower d_model, encoder_layers, decoder_layers, vocab_size or threads.");
 		return ctx->status;
 	}
