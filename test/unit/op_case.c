@@ -313,7 +313,8 @@ share_operands(Fixture *fixture)
 static int
 run_pass(Fixture *fixture, int surrounding, int only_values)
 {
-	RnPass		pass = {&fixture->params, fixture->values, fixture->gradients, 1, SEED, STEP};
+	RnPass		pass = {.params = &fixture->params, .values = fixture->values, .gradients = fixture->gradients,
+	.training = 1, .seed = SEED, .step = STEP};
 	RnContext	ctx;
 	int			k;
 

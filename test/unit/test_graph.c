@@ -93,6 +93,7 @@ static int32_t positions[MOST];
 static uint32_t row_ids[MOST];
 static int32_t ids[MOST];
 static RnPacked packed = {1, 0, offsets, positions, row_ids};
+static volatile int stop;		/* the pass at work is to end */
 
 static const RnParam *
 named(const char *name)
@@ -161,7 +162,8 @@ close_net(void)
 static void
 begin(int wants_gradients, int rows)
 {
-	RnPass		pass = {&params, values, wants_gradients ? gradients : NULL, 1, SEED, 1};
+	RnPass		pass = {.params = &params, .values = values, .gradients = wants_gradients ? gradients : NULL,
+	.training = 1, .seed = SEED, .step = 1, .stop = &stop};
 
 	packed.rows = offsets[1] = rows;
 	memset(gradients, 0, params.size * sizeof(*gradients));
@@ -384,6 +386,41 @@ test_observing(void)
 	CHECK(fabs((double) (y[1]->value[0] - y[0]->value[0] - bias)) < 1e-5, "what it changes is used from there on");
 	for (i = 0; i < WIDTH; i++)
 		values[named("b1")->offset + i] /= 2;
+}
+
+/* Somebody asks to stop while a pass is at work. */
+static void
+ask_to_stop(void *arg, RnLane *on, int n, RnTensor *const *tensors)
+{
+	(void) arg;
+	(void) on;
+	(void) n;
+	(void) tensors;
+	stop = 1;
+}
+
+static void
+test_stopping(void)
+{
+	Watcher		watcher = {0, 0.0};
+	RnContext	ctx;
+	RnTensor   *h;
+
+	begin(1, ROWS);
+	h = rn_linear(graph, rn_input(graph, ROWS, WIDTH, input, 1), named("w1"), NULL, 1);
+	rn_graph_seed(graph, h, input);
+	rn_observe(graph, 1, &h, ask_to_stop, NULL);
+	rn_observe(graph, 1, &h, watch, &watcher);
+	CHECK(run(&ctx) == RN_CANCELLED && watcher.calls == 0, "a pass ends when asked to: %s", ctx.message);
+	stop = 0;
+	begin(1, ROWS);
+	h = rn_linear(graph, rn_input(graph, ROWS, WIDTH, input, 1), named("w1"), NULL, 1);
+	rn_graph_seed(graph, h, input);
+	rn_context_reset(&ctx);
+	rn_graph_forward(&ctx, graph);
+	stop = 1;
+	CHECK(rn_graph_backward(&ctx, graph) == RN_CANCELLED && largest_gradient("w1") == 0.0, "on its way back too");
+	stop = 0;
 }
 
 /* ---- mistakes ---- */
@@ -687,7 +724,7 @@ test_chunks(void)
 	RnParams	large;
 	RnParam		p = {.name = "large", .rows = CLASSES, .cols = 2, .layer = -1, .init_zero_row = -1, .init = RN_INIT_NORMAL,
 	.init_scale = 1.0};
-	RnPass		pass = {&large, NULL, NULL, 1, SEED, 1};
+	RnPass		pass = {.params = &large, .training = 1, .seed = SEED, .step = 1};
 	RnCrossEntropy spec = {.gradient_scale = 1.0};
 	int32_t    *targets = calloc(ALL_ROWS, sizeof(*targets));
 	rn_real    *x = calloc(ALL_ROWS * 2, sizeof(*x));
@@ -746,6 +783,7 @@ main(void)
 	test_keeping();
 	test_accumulation();
 	test_observing();
+	test_stopping();
 	test_mistakes();
 	test_steady_state();
 	test_limits();

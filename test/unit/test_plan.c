@@ -382,7 +382,8 @@ note_random(void)
 static int
 run_random(int number, int no_reuse, int poison, int gradients)
 {
-	RnPass		pass = {&net.params, net.values, gradients ? net.gradients : NULL, 1, SEED, 3};
+	RnPass		pass = {.params = &net.params, .values = net.values, .gradients = gradients ? net.gradients : NULL,
+	.training = 1, .seed = SEED, .step = 3};
 	RnContext	ctx;
 	size_t		i;
 
@@ -676,7 +677,8 @@ note_stack(RnPacked *packed, int layers, int dual_stream, RnTensor **duals)
 static size_t
 stack_memory(int layers, int dual_stream, int gradients, RnTensor **duals)
 {
-	RnPass		pass = {&net.params, net.values, gradients ? net.gradients : NULL, 1, SEED, 3};
+	RnPass		pass = {.params = &net.params, .values = net.values, .gradients = gradients ? net.gradients : NULL,
+	.training = 1, .seed = SEED, .step = 3};
 	RnPacked	packed = {1, TALL, tall_offsets, tall_positions, tall_row_ids};
 	RnContext	ctx;
 	RnTensor   *end;
