@@ -25,17 +25,17 @@ isnt(weights_digest($node, 'other'), $digest, 'another seed does not');
 
 # broken off three times, each time in another way
 my $job = train($node, 'broken', %options);
-ok(wait_training($node, $job, 60), 'a run to be broken off');
+ok(wait_checkpoint($node, $job, 60), 'a run to be broken off');
 kill 'KILL', engine_pid($node, $job);
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'failed', 'by kill -9 of its engine');
 $node->safe_psql('postgres', "SELECT residual_resume($job)");
 my $step = $node->safe_psql('postgres', "SELECT checkpoint_step FROM residual_jobs WHERE job = $job");
-ok(wait_training($node, $job, $step), 'resumed');
+ok(wait_checkpoint($node, $job, $step), 'resumed');
 $node->safe_psql('postgres', "SELECT residual_cancel($job)");
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'cancelled', 'by residual_cancel');
 $node->safe_psql('postgres', "SELECT residual_resume($job)");
 $step = $node->safe_psql('postgres', "SELECT checkpoint_step FROM residual_jobs WHERE job = $job");
-ok(wait_training($node, $job, $step), 'resumed');
+ok(wait_checkpoint($node, $job, $step), 'resumed');
 $node->stop('immediate');
 $node->start;
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'interrupted', 'by an immediate stop of the server');
@@ -58,7 +58,7 @@ is(weights_digest($node, 'turned'), $digest, 'the order of the rows does not mat
 
 # rows that change in between
 $job = train($node, 'changed', %options);
-ok(wait_training($node, $job, 60), 'a run whose rows change');
+ok(wait_checkpoint($node, $job, 60), 'a run whose rows change');
 $node->safe_psql('postgres', "SELECT residual_cancel($job)");
 $node->safe_psql('postgres', "SELECT residual_wait($job)");
 $node->safe_psql('postgres', "DELETE FROM corpus WHERE id % 10 = 0");

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_node make_corpus tiny train wait_state wait_training wait_until
+our @EXPORT = qw(start_node make_corpus tiny train wait_state wait_training wait_checkpoint outcome wait_until
   engine_pid process_lives wait_gone weights_digest background_count as_role);
 
 my $stage = $ENV{RESIDUAL_STAGE} // die "RESIDUAL_STAGE is not set";
@@ -62,7 +62,7 @@ sub make_corpus
 sub tiny
 {
 	my (%options) = (
-		layers => 1, d_model => 16, d_ffn => 32, heads => 2, vocab_size => 96, max_length => 32,
+		layers => 1, d_model => 16, d_ffn => 32, heads => 2, max_length => 32,
 		batch_tokens => 256, warmup_steps => 10, threads => 1, max_steps => 20, patience => 0,
 		validate_every => 1000000, checkpoint_every => 5, stats_every => 0, @_);
 
@@ -112,6 +112,25 @@ sub wait_training
 	$step //= 0;
 	return $node->poll_query_until($database // 'postgres',
 		"SELECT state = 'running' AND phase = 'training' AND step > $step FROM residual_progress WHERE job = $job");
+}
+
+# Wait until a running job has a checkpoint beyond the given step.
+sub wait_checkpoint
+{
+	my ($node, $job, $step) = @_;
+
+	return $node->poll_query_until('postgres',
+		"SELECT state = 'running' AND checkpoint_step > $step FROM residual_jobs WHERE job = $job");
+}
+
+# Wait for the end of a job; gives its state and what residual_jobs has in the further columns.
+sub outcome
+{
+	my ($node, $job, $columns, $database) = @_;
+
+	$database //= 'postgres';
+	$node->safe_psql($database, "SELECT residual_wait($job)");
+	return $node->safe_psql($database, "SELECT " . join(', ', 'state', $columns // (), 'error') . " FROM residual_jobs WHERE job = $job");
 }
 
 sub engine_pid
