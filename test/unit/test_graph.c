@@ -21,13 +21,14 @@
 #define SEED	UINT64_C(77)
 #define WIDTH	8
 #define ROWS	6
-#define MOST	256				/* rows of the longest batch */
+#define MOST	64			/* rows of the longest batch */
 
 /* ---- counting what is allocated ---- */
 
 static long allocations;		/* calls for host memory */
 static long device_allocations;
 static int	refuse_device;		/* the device has no memory */
+static long refuse_host = -1;	/* so many calls for host memory succeed; -1: all */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -41,25 +42,29 @@ extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
 
+static int
+refused(void)
+{
+	allocations++;
+	return refuse_host >= 0 && refuse_host-- == 0 && (refuse_host = 0) == 0;
+}
+
 void *
 malloc(size_t size)
 {
-	allocations++;
-	return __libc_malloc(size);
+	return refused() ? NULL : __libc_malloc(size);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	allocations++;
-	return __libc_calloc(n, size);
+	return refused() ? NULL : __libc_calloc(n, size);
 }
 
 void *
 realloc(void *memory, size_t size)
 {
-	allocations++;
-	return __libc_realloc(memory, size);
+	return refused() ? NULL : __libc_realloc(memory, size);
 }
 #else
 #define COUNTS_HOST		0
@@ -485,6 +490,49 @@ wrong_residual(RnTensor *x)
 }
 
 static RnTensor *
+wrong_omega(RnTensor *x)
+{
+	RnResidual	spec = {.shortcut = x, .branch = x, .omega = named("narrow")};
+
+	return rn_residual(graph, &spec, NULL);
+}
+
+static RnTensor *
+wrong_norm(RnTensor *x)
+{
+	return rn_norm_add(graph, x, NULL, NULL, 1e-5, rn_input(graph, ROWS, 1, input, 0), 1.0);
+}
+
+static RnTensor *
+wrong_terms(RnTensor *x)
+{
+	RnTensor   *terms[2] = {x, rn_input(graph, 1, WIDTH, input, 0)};
+
+	return rn_weighted_sum(graph, 2, terms, named("gain"), 0);
+}
+
+static RnTensor *
+wrong_sentences(RnTensor *x)
+{
+	static const int32_t two_offsets[] = {0, 2, ROWS};
+	RnPacked	two = {2, ROWS, two_offsets, positions, row_ids};
+	RnAttention spec = {.q = {x, 0}, .k = {x, 2}, .v = {x, 4}, .queries = &packed, .keys = &two, .heads = 1,
+	.head_size = 2, .score_divisor = 1.0};
+
+	return rn_attention(graph, &spec, NULL);
+}
+
+static RnTensor *
+wrong_vocabulary(RnTensor *x)
+{
+	RnCrossEntropy spec = {.x = x, .weight = named("narrow"), .targets = ids, .gradient_scale = 1.0};
+	RnLoss		loss;
+
+	rn_smoothed_cross_entropy(graph, &spec, &loss);
+	return NULL;
+}
+
+static RnTensor *
 wrong_dual(RnTensor *x)
 {
 	RnResidual	spec = {.shortcut = x, .branch = x, .dual = x};
@@ -587,9 +635,10 @@ static void
 test_mistakes(void)
 {
 	static const Mistake mistakes[] = {
-		wrong_linear, wrong_join, wrong_end, wrong_bias, wrong_add, wrong_dropout, wrong_packed, wrong_sum, wrong_residual,
-		wrong_dual, wrong_gain, wrong_columns, wrong_shared, wrong_scores, wrong_divisor, wrong_id,
-		wrong_position, wrong_target, wrong_look, wrong_way
+		wrong_linear, wrong_join, wrong_end, wrong_bias, wrong_add, wrong_dropout, wrong_packed, wrong_sum,
+		wrong_terms, wrong_residual, wrong_omega, wrong_dual, wrong_gain, wrong_norm, wrong_sentences, wrong_columns,
+		wrong_shared, wrong_scores, wrong_divisor, wrong_id, wrong_position, wrong_target, wrong_vocabulary,
+		wrong_look, wrong_way
 	};
 	RnContext	ctx;
 	size_t		i;
@@ -627,7 +676,7 @@ note_step(int rows, RnLoss *loss)
 	RnTensor   *dual = rn_add(graph, x, 1.0, NULL, 0.0);
 	int			k;
 
-	for (k = 0; k < 6; k++)
+	for (k = 0; k < 24; k++)
 	{
 		RnResidual	spec = {.shortcut = x, .dual = dual, .gain = named("gain"), .shift = named("shift"),
 		.shortcut_scale = 1.0, .branch_scale = 1.0, .dual_scale = 1.0, .epsilon = 1e-5, .dropout = 0.1, .packed = &packed};
@@ -669,8 +718,8 @@ test_steady_state(void)
 	device_before = device_allocations;
 	for (i = 0; i < 20; i++)
 	{
-		step(&ctx, i % 2 ? MOST : 1 + 11 * i, 1, &loss);
-		step(&ctx, 1 + 9 * i, 0, &loss);
+		step(&ctx, i % 2 ? MOST : 1 + 3 * i, 1, &loss);
+		step(&ctx, 2 + 3 * i, 0, &loss);
 	}
 	CHECK(ctx.status == RN_OK && device_allocations == device_before, "a steady step asks for no device memory");
 	if (COUNTS_HOST)
@@ -710,6 +759,42 @@ test_limits(void)
 
 	rn_graph_free(graph);
 	graph = kept_graph;
+}
+
+/* The system refuses memory at the first, the second, ... call; a graph says so and nothing breaks. */
+static void
+test_no_host_memory(void)
+{
+	RnContext	ctx;
+	RnLoss		loss;
+	RnGraph    *kept_graph = graph;
+	int			honest = 0;
+	int			n;
+
+	if (!COUNTS_HOST)
+	{
+		check_skip("host memory is not refused in this build");
+		return;
+	}
+	for (n = 0; n < 100; n++)
+	{
+		RnStatus	status;
+
+		rn_context_reset(&ctx);
+		refuse_host = n;
+		status = rn_graph_create(&ctx, &counted, lane, &graph);
+		if (status == RN_OK)
+			status = step(&ctx, MOST, 1, &loss);
+		refuse_host = -1;
+		if (graph != NULL && status != RN_OK && step(&ctx, MOST, 1, &loss) != RN_OK)
+			break;
+		rn_graph_free(graph);
+		if (status == RN_OK)
+			break;
+		honest += status == RN_NO_MEMORY;
+	}
+	graph = kept_graph;
+	CHECK(n > 1 && n < 100 && honest == n, "%d times the system refused memory, %d times the graph said so", n, honest);
 }
 
 /* Logits never exist whole. */
@@ -787,6 +872,7 @@ main(void)
 	test_mistakes();
 	test_steady_state();
 	test_limits();
+	test_no_host_memory();
 	test_chunks();
 	test_scratch();
 	close_net();
