@@ -57,6 +57,7 @@ typedef struct Load
 {
 	ResChannel *channel;
 	uint64		id;
+	uint64		bytes;			/* of weights so far */
 	RnFrame		answer;			/* that came before the end */
 	bool		answered;
 	bool		gone;			/* the engine has hung up */
@@ -100,6 +101,8 @@ send_chunk(void *arg, const ResChunk *chunk)
 	RnWriter   *out = &load->channel->out;
 	int			i;
 
+	if (chunk->dtype == RN_DTYPE_FLOAT32)
+		load->bytes += chunk->size;
 	if (load->gone || load->answered)
 		return;
 	rn_write_begin(out, RN_PART, load->id);
@@ -162,17 +165,42 @@ write_pairs(RnWriter *writer, Jsonb *object)
 	res_options_each(object, add_pair, &pairs);
 }
 
-/* What the rows hold must be what was stored; the engine must not call it complete before. */
-static void
-check_complete(const ResVersion *version, const char *label, int64 weights_checksum)
+static void pg_attribute_noreturn()
+report_damaged(const char *label, const char *detail)
 {
-	if (res_version_checksum(version->configuration, version->tokenizer, weights_checksum) == version->checksum)
-		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("%s does not agree with its checksum", label),
-			 errdetail("Tensors are missing or are not those that were stored, or the configuration or the tokenizer has changed."),
+			 errdetail_internal("%s", detail),
 			 errhint("Restore the model from a backup, or train it again.")));
+}
+
+/* A configuration is an object of scalars, whatever else it may be. */
+static void
+check_configuration(Jsonb *configuration, const char *label)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&configuration->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(configuration))
+		report_damaged(label, "Its configuration is not an object.");
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvNull))
+			report_damaged(label, "Its configuration has a value that is null, an array or an object.");
+	}
+}
+
+/* What the rows hold must be what was stored; the engine must not call it complete before. */
+static void
+check_complete(const ResVersion *version, const char *label, uint64 bytes, int64 weights_checksum)
+{
+	if (bytes != (uint64) version->bytes)
+		report_damaged(label, psprintf("It has " INT64_FORMAT " bytes of weights, its rows hold " UINT64_FORMAT
+									   ": tensors are missing or too many.", version->bytes, bytes));
+	if (res_version_checksum(version->configuration, version->tokenizer, weights_checksum) != version->checksum)
+		report_damaged(label, "Its configuration, its tokenizer or a tensor is not the one that was stored.");
 }
 
 /* Stream a model; false when the engine has hung up.  ERROR when rows are damaged or the engine refuses. */
@@ -193,6 +221,7 @@ send_model(ResChannel *channel, const ResModel *model, uint64 id)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("%s does not exist", label)));
+	check_configuration(version.configuration, label);
 	rn_write_begin(&channel->out, RN_LOAD, id);
 	write_key(&channel->out, model);
 	write_pairs(&channel->out, version.configuration);
@@ -200,7 +229,7 @@ send_model(ResChannel *channel, const ResModel *model, uint64 id)
 	load_send(&load);
 	send_tokenizer(&load, version.tokenizer);
 	checksum = res_weights_read(RES_MODEL_WEIGHTS, model->id, model->active, label, NULL, send_chunk, &load);
-	check_complete(&version, label, checksum);
+	check_complete(&version, label, load.bytes, checksum);
 	load_end(&load);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(passing);

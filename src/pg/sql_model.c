@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
@@ -26,12 +27,14 @@ PG_FUNCTION_INFO_V1(residual_grant);
 PG_FUNCTION_INFO_V1(residual_revoke);
 PG_FUNCTION_INFO_V1(residual_may_use);
 
-/* The model of an argument, which the user must own. */
+/* The model of an argument, which the user must own, for a function that changes it. */
 static void
-own_model(Datum argument, ResModel *model)
+own_model(const char *function, Datum argument, ResModel *model)
 {
 	Oid			user = GetUserId();
 
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfReadOnly(function);
 	res_model_get(TextDatumGetCString(argument), user, model);
 	res_model_check_owner(model, user);
 }
@@ -70,7 +73,7 @@ residual_activate(PG_FUNCTION_ARGS)
 {
 	ResModel	model;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_activate()", PG_GETARG_DATUM(0), &model);
 	res_model_set_active(model.id, PG_GETARG_INT32(1));
 	PG_RETURN_VOID();
 }
@@ -82,7 +85,7 @@ residual_drop_model(PG_FUNCTION_ARGS)
 	Datum		values[1];
 	ResModel	model;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_drop_model()", PG_GETARG_DATUM(0), &model);
 	check_not_training(&model);
 	values[0] = Int64GetDatum(model.id);
 	(void) catalog_change("DELETE FROM residual.model WHERE id = $1", 1, types, values);
@@ -97,7 +100,7 @@ residual_drop_version(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	ResModel	model;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_drop_version()", PG_GETARG_DATUM(0), &model);
 	values[0] = Int64GetDatum(model.id);
 	values[1] = Int32GetDatum(version);
 	/* keeps others from activating the version meanwhile */
@@ -124,7 +127,7 @@ residual_rename_model(PG_FUNCTION_ARGS)
 	ResModel	model;
 	ResModel	other;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_rename_model()", PG_GETARG_DATUM(0), &model);
 	res_model_check_name(name);
 	if (res_model_find(name, &other))
 		ereport(ERROR,
@@ -155,7 +158,7 @@ residual_grant(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	ResModel	model;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_grant()", PG_GETARG_DATUM(0), &model);
 	values[0] = Int64GetDatum(model.id);
 	values[1] = ObjectIdGetDatum(grantee_oid(PG_GETARG_NAME(1)));
 	values[2] = ObjectIdGetDatum(GetUserId());
@@ -172,7 +175,7 @@ residual_revoke(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	ResModel	model;
 
-	own_model(PG_GETARG_DATUM(0), &model);
+	own_model("residual_revoke()", PG_GETARG_DATUM(0), &model);
 	values[0] = Int64GetDatum(model.id);
 	values[1] = ObjectIdGetDatum(grantee_oid(role));
 	if (catalog_change("DELETE FROM residual.model_grant WHERE model = $1 AND grantee = $2", 2, types, values) == 0)

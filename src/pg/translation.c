@@ -98,6 +98,11 @@ set_option(void *arg, const char *key, const char *value)
 		translator->normalize = parse_boolean(key, value);
 		return;
 	}
+	if (translator->task == RN_TASK_SCORE && strcmp(key, "precision") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized option \"%s\" of a score", key),
+				 errhint("The options are \"normalize\" and \"precision\".")));
 	if (strcmp(key, "n_best") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -106,12 +111,6 @@ set_option(void *arg, const char *key, const char *value)
 	if (rn_search_set(&ctx, &translator->search, key, value) != RN_OK)
 		res_report(&ctx);
 	translator->pairs = lappend(lappend(translator->pairs, pstrdup(key)), pstrdup(value));
-	/* it exists, but means nothing here */
-	if (translator->task == RN_TASK_SCORE && strcmp(key, "precision") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" has no meaning for a given target", key),
-				 errhint("The options here are \"normalize\" and \"precision\".")));
 }
 
 static void
