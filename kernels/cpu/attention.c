@@ -120,10 +120,10 @@ product_into(const Head *head, int size, int m, int k, const rn_real *a, long ro
 
 	if (head->width == size)
 	{
-		tile_product(m, size, k, a, row, step, b, ldb, y, ldy, accumulate);
+		rn_tile_product(m, size, k, 1, a, row, step, b, ldb, (rn_real) accumulate, y, ldy);
 		return;
 	}
-	tile_product(m, head->width, k, a, row, step, b, ldb, scratch, head->width, 0);
+	rn_tile_product(m, head->width, k, 1, a, row, step, b, ldb, 0, scratch, head->width);
 	for (i = 0; i < m; i++)
 		RN_VECTORS(j, n, size,
 		{
@@ -201,8 +201,8 @@ forward_head(const RnAttentionArgs *args, const Head *head, const Scratch *scrat
 
 	transpose(args->k + head->key * args->ldk + column, args->ldk, head->m, size, head->stride, (rn_real) args->scale,
 			  scratch->keys);
-	tile_product(head->n, head->stride, size, args->q + head->query * args->ldq + column, args->ldq, 1, scratch->keys,
-				 head->stride, p, head->stride, 0);
+	rn_tile_product(head->n, head->stride, size, 1, args->q + head->query * args->ldq + column, args->ldq, 1,
+					scratch->keys, head->stride, 0, p, head->stride);
 	if (args->scores_in != NULL)
 		vector_add_row(p, args->scores_in + head->scores, (int) length);
 	if (args->scores_out != NULL)
@@ -330,10 +330,10 @@ backward_head(const RnAttentionArgs *args, const Head *head, const Scratch *scra
 	{
 		b = whole_columns(doutput, out_ld, head->n, size, head->width, scratch->queries, &ldb);
 		product_into(head, size, head->m, head->n, weights, 1, head->stride, b, ldb, scratch->results,
-					 args->dv + head->key * args->lddv + column, args->lddv, args->accumulate_kv);
+					 args->dv + head->key * args->lddv + column, args->lddv, args->accumulate_kv != 0);
 	}
 	transpose(args->v + head->key * args->ldv + column, args->ldv, head->m, size, head->stride, 1, scratch->keys);
-	tile_product(head->n, head->stride, size, doutput, out_ld, 1, scratch->keys, head->stride, da, head->stride, 0);
+	rn_tile_product(head->n, head->stride, size, 1, doutput, out_ld, 1, scratch->keys, head->stride, 0, da, head->stride);
 	if (args->dropout.rate > 0.0)
 		drop_rows(head, da, scratch->mask, da);
 	for (i = 0; i < head->n; i++)
@@ -350,14 +350,14 @@ backward_head(const RnAttentionArgs *args, const Head *head, const Scratch *scra
 		b = whole_columns(args->k + head->key * args->ldk + column, args->ldk, head->m, size, head->width,
 						  scratch->columns, &ldb);
 		product_into(head, size, head->n, head->m, da, head->stride, 1, b, ldb, scratch->queries,
-					 args->dq + head->query * args->lddq + column, args->lddq, args->accumulate_q);
+					 args->dq + head->query * args->lddq + column, args->lddq, args->accumulate_q != 0);
 	}
 	if (args->dk != NULL)
 	{
 		b = whole_columns(args->q + head->query * args->ldq + column, args->ldq, head->n, size, head->width,
 						  scratch->queries, &ldb);
 		product_into(head, size, head->m, head->n, da, 1, head->stride, b, ldb, scratch->results,
-					 args->dk + head->key * args->lddk + column, args->lddk, args->accumulate_kv);
+					 args->dk + head->key * args->lddk + column, args->lddk, args->accumulate_kv != 0);
 	}
 }
 

@@ -1,6 +1,10 @@
 /*
  * product.c
- *		C = alpha op(A) op(B) + beta C.
+ *		C = alpha op(A) op(B) + beta C: which way is fastest for a shape.
+ *
+ * The rule is fixed and looks at sizes only, so equal runs give equal bits.
+ * test/bench/kernels.c measures what it rests on: BLAS is as good as any from
+ * a few hundred in every direction on, below that our own products win.
  *
  * kernels/cpu/product.c
  */
@@ -8,13 +12,17 @@
 
 #include <cblas.h>
 
-#include "kernels/cpu/vector.h"
+#include "kernels/cpu/tile.h"
 
 #ifdef RN_DOUBLE
 #define BLAS_PRODUCT	cblas_dgemm
 #else
 #define BLAS_PRODUCT	cblas_sgemm
 #endif
+
+#define FEW_ROWS	12			/* up to here a matrix is not worth packing */
+#define SMALL_M		64			/* up to here BLAS does not reach its speed */
+#define SMALL_K_N	160
 
 /* C = beta C, for products over nothing. */
 static void
@@ -37,14 +45,15 @@ void
 rn_cpu_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k, double alpha, const rn_real *a,
 			   int lda, const rn_real *b, int ldb, double beta, rn_real *c, int ldc)
 {
-	(void) lane;
 	if (m <= 0 || n <= 0)
 		return;
 	if (k <= 0 || alpha == 0.0)
-	{
 		scale_rows(m, n, (rn_real) beta, c, ldc);
-		return;
-	}
-	BLAS_PRODUCT(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
-				 m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
+	else if (!transpose_a && transpose_b && m <= FEW_ROWS)
+		rn_few_rows_product(m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
+	else if (!transpose_a && (m <= SMALL_M || n <= SMALL_K_N || k <= SMALL_K_N))
+		rn_blocked_product(lane, transpose_b, m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
+	else
+		BLAS_PRODUCT(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
+					 m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
 }

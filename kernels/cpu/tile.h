@@ -1,100 +1,47 @@
 /*
  * tile.h
- *		Small products in registers: the hot loop of attention.
- *
- * C[m, n] (+)= A[m, k] B[k, n], where A is addressed as a[i * row + p * step],
- * so that one function serves A, A transposed and packed panels; n is a
- * multiple of RN_WIDTH.  A tile of up to TILE_ROWS rows and two vectors of
- * columns is kept in registers over the whole of k.
+ *		Small products in registers: the hot loop of products and attention.
  *
  * kernels/cpu/tile.h
  */
 #ifndef RN_TILE_H
 #define RN_TILE_H
 
+#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
+/*
+ * Rows of a tile: as many as leave registers for two vectors of B.  Each row
+ * is two vectors wide, so that a tile has enough sums to hide the latency of
+ * a multiplication.
+ */
+#ifdef RN_AVX512
+#define RN_TILE_ROWS	12
+#else
 #define RN_TILE_ROWS	6
+#endif
+#define RN_TILE_COLS	(2 * RN_WIDTH)
 
-/* One tile: rows x vectors are constants where this is inlined. */
-RN_INLINE void
-tile(int rows, int vectors, int k, const rn_real *a, long row, long step, const rn_real *b, long ldb, rn_real *c,
-	 long ldc, int accumulate)
-{
-	RnVector	sum[RN_TILE_ROWS][2];
-	int			i;
-	int			j;
-	int			p;
+/*
+ * C[m, n] = alpha A[m, k] B[k, n] + beta C, where n is a multiple of RN_WIDTH
+ * and A[i, p] is a[i * row + p * step]: one function serves A, A transposed
+ * and packed panels.  beta 0 does not read C.
+ */
+#define rn_tile_product		RN_AT_LEVEL(rn_tile_product)
 
-#pragma GCC unroll 16
-	for (i = 0; i < rows; i++)
-#pragma GCC unroll 2
-		for (j = 0; j < vectors; j++)
-			sum[i][j] = (RnVector) {0};
-	for (p = 0; p < k; p++, a += step, b += ldb)
-	{
-		RnVector	line[2];
+extern void rn_tile_product(int m, int n, int k, rn_real alpha, const rn_real *a, long row, long step,
+							const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc);
 
-#pragma GCC unroll 2
-		for (j = 0; j < vectors; j++)
-			line[j] = *(const RnVector *) (b + j * RN_WIDTH);
-#pragma GCC unroll 16
-		for (i = 0; i < rows; i++)
-#pragma GCC unroll 2
-			for (j = 0; j < vectors; j++)
-				sum[i][j] += a[i * row] * line[j];
-	}
-#pragma GCC unroll 16
-	for (i = 0; i < rows; i++)
-#pragma GCC unroll 2
-		for (j = 0; j < vectors; j++)
-			vector_put(c + i * ldc + j * RN_WIDTH, sum[i][j], RN_WIDTH, accumulate);
-}
+/* C = alpha A op(B) + beta C of any size; k > 0. */
+#define rn_blocked_product	RN_AT_LEVEL(rn_blocked_product)
 
-RN_INLINE void
-tile_of(int rows, int vectors, int k, const rn_real *a, long row, long step, const rn_real *b, long ldb, rn_real *c,
-		long ldc, int accumulate)
-{
-	switch (rows)
-	{
-		case 1:
-			tile(1, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-		case 2:
-			tile(2, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-		case 3:
-			tile(3, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-		case 4:
-			tile(4, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-		case 5:
-			tile(5, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-		default:
-			tile(6, vectors, k, a, row, step, b, ldb, c, ldc, accumulate);
-			break;
-	}
-}
+extern void rn_blocked_product(RnLane *lane, int transpose_b, int m, int n, int k, rn_real alpha, const rn_real *a,
+							   long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc);
 
-static inline __attribute__((unused)) void
-tile_product(int m, int n, int k, const rn_real *a, long row, long step, const rn_real *b, long ldb, rn_real *c,
-			 long ldc, int accumulate)
-{
-	int			i;
-	int			j;
+/* C[m, n] = alpha A B^T + beta C for a few rows of A. */
+#define rn_few_rows_product	RN_AT_LEVEL(rn_few_rows_product)
 
-	for (j = 0; j < n; j += 2 * RN_WIDTH)
-		for (i = 0; i < m; i += RN_TILE_ROWS)
-		{
-			const int	rows = RN_MIN(RN_TILE_ROWS, m - i);
-
-			if (n - j > RN_WIDTH)
-				tile_of(rows, 2, k, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc, accumulate);
-			else
-				tile_of(rows, 1, k, a + i * row, row, step, b + j, ldb, c + i * ldc + j, ldc, accumulate);
-		}
-}
+extern void rn_few_rows_product(int m, int n, int k, rn_real alpha, const rn_real *a, long lda, const rn_real *b,
+								long ldb, rn_real beta, rn_real *c, long ldc);
 
 #endif							/* RN_TILE_H */

@@ -222,9 +222,13 @@ vector_select(RnInts mask, RnVector a, RnVector b)
 	return (RnVector) ((mask & (RnInts) a) | (~mask & (RnInts) b));
 }
 
+/* Pairs of halves are added, so the order is the same at every call. */
 RN_INLINE rn_real
 vector_sum(RnVector v)
 {
+#if defined(RN_AVX512)
+	return RN_MM(reduce_add) ((RN_MM_REAL) v);
+#else
 	rn_real		lanes[RN_WIDTH];
 	int			half;
 	int			l;
@@ -234,6 +238,7 @@ vector_sum(RnVector v)
 		for (l = 0; l < half; l++)
 			lanes[l] += lanes[l + half];
 	return lanes[0];
+#endif
 }
 
 /* The first n lanes, the others 0. */
