@@ -180,6 +180,7 @@ KERNEL_OBJS = \
 	kernels/cpu/product.o \
 	kernels/cpu/tile.o \
 	kernels/cpu/blocked.o \
+	kernels/cpu/fewrows.o \
 	kernels/cpu/linear.o \
 	kernels/cpu/pointwise.o \
 	kernels/cpu/norm.o \
@@ -230,15 +231,15 @@ build/$(1)/libengine.a: $$(addprefix build/$(1)/,$$(ENGINE_OBJS) $$(foreach leve
 	$$(AR) rcs $$@ $$^
 
 build/$(1)/residual_engine: build/$(1)/src/engine/main.o build/$(1)/libengine.a
-	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
+	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$(filter %.o,$$^) $$(filter %.a,$$^) $$(ENGINE_LIBS) -o $$@
 
 build/$(1)/bench/%: build/$(1)/test/bench/%.o build/$(1)/libengine.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
+	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$(filter %.o,$$^) $$(filter %.a,$$^) $$(ENGINE_LIBS) -o $$@
 
 build/$(1)/test/%: build/$(1)/test/unit/%.o build/$(1)/libengine.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$^ $$(ENGINE_LIBS) -o $$@
+	$$(CC) $$(DEFINES_$(1)) $$(ENGINE_LDFLAGS) $$(filter %.o,$$^) $$(filter %.a,$$^) $$(ENGINE_LIBS) -o $$@
 endef
 
 $(foreach real,float double checked,$(eval $(call engine_rules,$(real))))
@@ -275,29 +276,29 @@ clean-engine:
 # ---- tests ----
 
 # Programs without a server; each prints TAP.  What they are made of beside the engine:
-PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile
+PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile golden_streams
 PARTS_test_base =
 PARTS_test_kernels = test_kernels_attention test_kernels_loss
 PARTS_test_ops = op_case plain
 PARTS_test_graph =
 PARTS_test_plan =
 PARTS_test_config =
+PARTS_test_initial =
 PARTS_test_schemes = toy_model
 PARTS_test_corpus =
-PARTS_test_train =
-PARTS_test_wire =
+PARTS_test_train = train_client
 PARTS_test_text =
 PARTS_test_score =
 PARTS_test_beam = toy_model
 PARTS_test_translator = toy_model
-PARTS_test_server =
-PARTS_train_driver =
+PARTS_test_server = serve_driver
+PARTS_train_driver = train_client
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_ops test_train test_wire test_text test_score test_translator test_server train_driver
-UNIT_DOUBLE = golden test_base test_kernels test_ops test_graph test_plan test_config test_schemes test_corpus test_beam
-UNIT_CHECKED = test_ops test_graph test_corpus test_wire test_text test_score test_translator
+UNIT_FLOAT = golden test_kernels test_ops test_train test_text test_score test_translator test_server train_driver
+UNIT_DOUBLE = golden test_base test_kernels test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_beam
+UNIT_CHECKED = test_ops test_graph test_corpus test_text test_score test_translator
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))
