@@ -27,6 +27,7 @@
 #define LOAD_SECONDS	60.0	/* likewise, for a sender to be silent */
 #define END_SECONDS		0.5		/* for threads to notice that they should end */
 #define ACCEPT_PAUSE	0.1		/* after accept failed, as it does without descriptors */
+#define LONGEST_WAIT	1.0		/* a thread of some library may have got our signal */
 
 /* Places in the array of descriptors before the connections'. */
 enum
@@ -230,20 +231,18 @@ static void
 wait_for_events(Server *server)
 {
 	double		until = earlier(rn_service_next_deadline(&server->service), server->accept_at);
+	double		seconds = LONGEST_WAIT;
 	struct timespec timeout;
 	sigset_t	none;
 
 	if (server->options->idle_seconds > 0)
 		until = earlier(until, server->service.last_activity + server->options->idle_seconds);
 	if (until != 0)
-	{
-		double		seconds = fmin(fmax(until - rn_now(), 0.001), 3600.0);
-
-		timeout.tv_sec = (time_t) seconds;
-		timeout.tv_nsec = (long) ((seconds - (time_t) seconds) * 1e9);
-	}
+		seconds = fmin(fmax(until - rn_now(), 0.001), LONGEST_WAIT);
+	timeout.tv_sec = (time_t) seconds;
+	timeout.tv_nsec = (long) ((seconds - (time_t) seconds) * 1e9);
 	sigemptyset(&none);
-	if (ppoll(server->polled, POLL_CONNECTIONS + server->n_polled, until != 0 ? &timeout : NULL, &none) < 0)
+	if (ppoll(server->polled, POLL_CONNECTIONS + server->n_polled, &timeout, &none) < 0)
 	{
 		int			i;
 

@@ -135,6 +135,7 @@ become_engine(int control, int listener, const char *const *arguments)
 	while (*arguments != NULL)
 		argv[n++] = (char *) *arguments++;
 	argv[n] = NULL;
+	setenv("OPENBLAS_NUM_THREADS", "1", 1);
 	execv(argv[0], argv);
 	_exit(127);
 }
