@@ -102,7 +102,7 @@ gradient_to_take(const RnGraph *graph, const RnNode *node, const RnUse *use)
 	const RnBuffer *grad;
 	int			k;
 
-	if (graph->no_reuse || use->takes_output < 0 || use->n_columns > 0 || times_read(node, use->tensor) > 1)
+	if (graph->no_reuse || use->takes_output < 0 || use->n_columns > 0)
 		return NULL;
 	output = node->outputs[use->takes_output].tensor->state;
 	grad = output->grad;

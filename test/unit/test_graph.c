@@ -344,6 +344,35 @@ test_accumulation(void)
 	CHECK(error < 1e-5, "the gradient of three readers is the sum of theirs (%.1e)", error);
 }
 
+/* Two places of dropout differ, the same place in two passes of a step does not, in two steps it does. */
+static void
+test_dropout(void)
+{
+	rn_real		found[3][2][ROWS * WIDTH];
+	RnContext	ctx;
+	int			pass;
+	int			k;
+
+	for (pass = 0; pass < 3; pass++)
+	{
+		RnTensor   *y[2];
+
+		begin(1, ROWS);
+		graph->pass.step += pass == 2;
+		for (k = 0; k < 2; k++)
+		{
+			y[k] = rn_activation(graph, rn_input(graph, ROWS, WIDTH, input, 0), NULL, RN_GELU, 0.5, &packed);
+			rn_graph_keep(graph, y[k]);
+		}
+		run(&ctx);
+		for (k = 0; k < 2; k++)
+			memcpy(found[pass][k], y[k]->value, sizeof(found[pass][k]));
+	}
+	CHECK(memcmp(found[0][0], found[0][1], sizeof(found[0][0])) != 0, "two places of dropout have two masks");
+	CHECK(memcmp(found[0], found[1], sizeof(found[0])) == 0, "the same ones when a step is repeated");
+	CHECK(memcmp(found[0][0], found[2][0], sizeof(found[0][0])) != 0, "others in another step");
+}
+
 /* ---- observers ---- */
 
 typedef struct Watcher
@@ -832,6 +861,7 @@ test_chunks(void)
 		  "equal logits of %d rows lose log(%d) each", ALL_ROWS, CLASSES);
 	CHECK(rn_graph_memory(graph) < (size_t) ALL_ROWS * CLASSES * sizeof(rn_real) / 4 &&
 		  rn_graph_memory(graph) <= ((size_t) 8 << 20), "in %zu bytes", rn_graph_memory(graph));
+	CHECK(spec.x->state->grad == graph->last->memories[1].buffer, "and the gradient is handed on as it is");
 	rn_params_free(&large);
 	free(targets);
 	free(x);
@@ -867,6 +897,7 @@ main(void)
 	test_params();
 	test_keeping();
 	test_accumulation();
+	test_dropout();
 	test_observing();
 	test_stopping();
 	test_mistakes();

@@ -856,6 +856,7 @@ static const Case cases[] = {
 	{"linear joined", &linear, "9", NULL, 13, 5, 0, 0, JOINED},
 	{"linear joined bias", &linear, "6", NULL, 8, 16, 0, 0, BIAS | JOINED},
 	{"linear frozen weight", &linear, "5", NULL, 6, 7, 0, 0, BIAS | FROZEN},
+	{"linear frozen weight of a constant", &linear, "5", NULL, 6, 7, 0, 0, BIAS | FROZEN | NO_INPUT_GRAD},
 	{"linear of a constant", &linear, "5", NULL, 6, 7, 0, 0, BIAS | NO_INPUT_GRAD},
 
 	{"relu 1x1", &activation, "1", NULL, 1, 0, 0, 0, 0},
