@@ -86,8 +86,8 @@ extern RnTensor *rn_weighted_sum(RnGraph *graph, int n, RnTensor *const *x, cons
 /*
  * Look at values while the pass runs, when it has come this far: tensors [n]
  * are whole and in device memory.  The observer may change parameter values
- * that no operation before it has read (Admin's profiling).  Forward only
- * matters: no gradient flows through it.
+ * that no operation before it has read (Admin's profiling).  No gradient
+ * comes back through it.
  */
 typedef void (*RnObserver) (void *arg, RnLane *lane, int n, RnTensor *const *tensors);
 

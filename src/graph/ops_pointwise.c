@@ -80,12 +80,7 @@ rn_activation(RnGraph *graph, RnTensor *x, const RnParam *bias, RnActivation kin
 	return rn_node_output(graph, node, 0, x->rows, x->cols);
 }
 
-/*
- * ---- alpha a + beta b ----
- *
- * Only a may be written over: the same sum in the other order could be rounded
- * otherwise, and results must not depend on who else reads an operand.
- */
+/* ---- alpha a + beta b ---- */
 
 typedef struct Add
 {
@@ -150,6 +145,11 @@ rn_add(RnGraph *graph, RnTensor *a, double alpha, RnTensor *b, double beta)
 	if (b != NULL)
 	{
 		rn_node_use(node, 1, b);
+
+		/*
+		 * Not b as well: the same sum in the other order may be rounded
+		 * otherwise, and results must not depend on who else reads b.
+		 */
 		node->outputs[0].may_take = 1;
 	}
 	for (k = 0; k < node->n_uses; k++)
