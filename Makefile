@@ -278,7 +278,9 @@ clean-engine:
 # Programs without a server; each prints TAP.  What they are made of beside the engine:
 PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile golden_streams
 PARTS_test_base =
-PARTS_test_kernels = test_kernels_attention test_kernels_loss
+PARTS_test_kernels =
+PARTS_test_kernels_attention =
+PARTS_test_kernels_loss =
 PARTS_test_ops = op_case plain
 PARTS_test_graph =
 PARTS_test_plan =
@@ -291,13 +293,13 @@ PARTS_test_text =
 PARTS_test_score =
 PARTS_test_beam = toy_model
 PARTS_test_translator = toy_model
-PARTS_test_server = serve_driver
+PARTS_test_server = serve_driver toy_model
 PARTS_train_driver = train_client
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_ops test_train test_text test_score test_translator test_server train_driver
-UNIT_DOUBLE = golden test_base test_kernels test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_beam
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_train test_text test_score test_translator test_server train_driver
+UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_beam
 UNIT_CHECKED = test_ops test_graph test_corpus test_text test_score test_translator
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
