@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "encoding.h"
@@ -108,6 +109,23 @@ check_end(const RnReader *reader, const char *what)
 		res_report(&ctx);
 }
 
+/* The engine knows its limits as numbers; whoever reads the error knows them as settings. */
+static void
+add_setting(RnContext *ctx)
+{
+	char		setting[64] = "";
+	char		hint[sizeof(ctx->hint)];
+
+	if (ctx->status == RN_DISK_FULL && temp_file_limit >= 0)
+		snprintf(setting, sizeof(setting), "temp_file_limit is %d kB.", temp_file_limit);
+	else if ((ctx->status == RN_LIMIT || ctx->status == RN_NO_MEMORY) && res_training_memory > 0)
+		snprintf(setting, sizeof(setting), "residual.training_memory is %d MB.", res_training_memory);
+	else
+		return;
+	strlcpy(hint, ctx->hint, sizeof(hint));
+	snprintf(ctx->hint, sizeof(ctx->hint), "%s%s%s", hint, hint[0] != '\0' ? "  " : "", setting);
+}
+
 void
 res_training_raise(const RnFrame *frame)
 {
@@ -120,6 +138,7 @@ res_training_raise(const RnFrame *frame)
 	rn_read_string(&reader, ctx.detail, sizeof(ctx.detail));
 	rn_read_string(&reader, ctx.hint, sizeof(ctx.hint));
 	check_end(&reader, "error");
+	add_setting(&ctx);
 	res_report(&ctx);
 }
 

@@ -83,7 +83,7 @@ $node->reload;
 $node->poll_query_until('postgres', "SELECT current_setting('residual.training_memory') = '1MB'");
 $job = train($node, 'no_memory', d_model => 512, d_ffn => 2048);
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'failed', 'over residual.training_memory a job fails');
-like($node->safe_psql('postgres', "SELECT sqlstate, error FROM residual_jobs WHERE job = $job"), qr/^53200\|/, 'and says why');
+like($node->safe_psql('postgres', "SELECT sqlstate, error, error_hint FROM residual_jobs WHERE job = $job"), qr/^54000\|training this model needs more memory than is allowed\|.*residual\.training_memory/, 'and says why');
 
 $node->stop;
 done_testing();
