@@ -24,7 +24,7 @@
 #include "serve_worker.h"
 
 #define START_MS		30000	/* for supervisor and engine to be there */
-#define LOOK_MS			1000	/* how often to look for the reason of a silence */
+#define LOOK_MS			100	/* how often to look for the reason of a silence */
 #define LONGEST_NAP_MS	50
 
 static ResChannel channel = {.socket = PGINVALID_SOCKET, .closed = true};

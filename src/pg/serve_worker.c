@@ -112,7 +112,7 @@ static void
 make_listener(void)
 {
 	struct sockaddr_un address;
-	mode_t		mask = umask(S_IRWXG | S_IRWXO);
+	mode_t		mask = umask(S_IXUSR | S_IRWXG | S_IRWXO);
 
 	memset(&address, 0, sizeof(address));
 	address.sun_family = AF_UNIX;
