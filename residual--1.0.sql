@@ -2,7 +2,11 @@
 
 \echo Use "CREATE EXTENSION residual" to load this file. \quit
 
-/* Tables: read and written by the extension's C code alone, as the extension's owner. */
+/*
+ * Tables: read and written by the extension's C code alone, as the extension's
+ * owner.  Those that are dumped have no foreign keys: they would be there
+ * before their rows, which a parallel pg_restore loads in any order.
+ */
 
 CREATE SCHEMA residual;
 COMMENT ON SCHEMA residual IS 'catalog of the extension residual; use its views and functions';
@@ -17,7 +21,7 @@ CREATE TABLE residual.model (
 COMMENT ON TABLE residual.model IS 'models: a name, its owner, the version in service';
 
 CREATE TABLE residual.model_grant (
-    model bigint NOT NULL REFERENCES residual.model ON DELETE CASCADE,
+    model bigint NOT NULL,
     grantee regrole NOT NULL,            -- 0 (-): everybody
     grantor regrole NOT NULL,
     PRIMARY KEY (model, grantee)
@@ -25,7 +29,7 @@ CREATE TABLE residual.model_grant (
 COMMENT ON TABLE residual.model_grant IS 'who else may use a model';
 
 CREATE TABLE residual.model_version (
-    model bigint NOT NULL REFERENCES residual.model ON DELETE CASCADE,
+    model bigint NOT NULL,
     version integer NOT NULL CHECK (version > 0),
     job bigint,                          -- what made it
     created timestamptz NOT NULL DEFAULT now(),
@@ -50,8 +54,7 @@ CREATE TABLE residual.weight (
     shape integer[] NOT NULL,            -- of the whole tensor
     dtype text NOT NULL CHECK (dtype IN ('float32')),
     bytes bytea NOT NULL,                -- header with format version and checksum, then little-endian numbers
-    PRIMARY KEY (model, version, tensor, part),
-    FOREIGN KEY (model, version) REFERENCES residual.model_version ON DELETE CASCADE
+    PRIMARY KEY (model, version, tensor, part)
 );
 COMMENT ON TABLE residual.weight IS 'weights: a row a tensor, or a part of one';
 ALTER TABLE residual.weight ALTER COLUMN bytes SET STORAGE EXTERNAL;
@@ -105,7 +108,7 @@ CREATE TABLE residual.progress (
 COMMENT ON TABLE residual.progress IS 'where training jobs stand, about once a second';
 
 CREATE TABLE residual.training_log (
-    job bigint NOT NULL REFERENCES residual.job ON DELETE CASCADE,
+    job bigint NOT NULL,
     step bigint NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
     epoch double precision,
@@ -123,7 +126,7 @@ CREATE TABLE residual.training_log (
 COMMENT ON TABLE residual.training_log IS 'a row a validation';
 
 CREATE TABLE residual.gradient_stats (
-    job bigint NOT NULL REFERENCES residual.job ON DELETE CASCADE,
+    job bigint NOT NULL,
     step bigint NOT NULL,
     tensor text NOT NULL,
     stack text,

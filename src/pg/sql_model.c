@@ -89,6 +89,9 @@ residual_drop_model(PG_FUNCTION_ARGS)
 	check_not_training(&model);
 	values[0] = Int64GetDatum(model.id);
 	(void) catalog_change("DELETE FROM residual.model WHERE id = $1", 1, types, values);
+	(void) catalog_change("DELETE FROM residual.model_grant WHERE model = $1", 1, types, values);
+	(void) catalog_change("DELETE FROM residual.model_version WHERE model = $1", 1, types, values);
+	(void) catalog_change("DELETE FROM residual.weight WHERE model = $1", 1, types, values);
 	PG_RETURN_VOID();
 }
 
@@ -115,6 +118,7 @@ residual_drop_version(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("version %d of model \"%s\" does not exist", version, model.name),
 				 errhint("The view residual_versions lists what there is.")));
+	(void) catalog_change("DELETE FROM residual.weight WHERE model = $1 AND version = $2", 2, types, values);
 	PG_RETURN_VOID();
 }
 
@@ -162,8 +166,10 @@ residual_grant(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(model.id);
 	values[1] = ObjectIdGetDatum(grantee_oid(PG_GETARG_NAME(1)));
 	values[2] = ObjectIdGetDatum(GetUserId());
+	/* the model's row is locked, so that the grant does not outlive it */
 	(void) catalog_change("INSERT INTO residual.model_grant (model, grantee, grantor) "
-						  "VALUES ($1, $2::regrole, $3::regrole) ON CONFLICT DO NOTHING", 3, types, values);
+						  "SELECT id, $2::regrole, $3::regrole FROM residual.model WHERE id = $1 FOR KEY SHARE "
+						  "ON CONFLICT DO NOTHING", 3, types, values);
 	PG_RETURN_VOID();
 }
 

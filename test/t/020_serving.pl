@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 
-use File::Spec;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -122,92 +121,6 @@ $seconds = timed(sub { $out = ask($node, 'good night', 'en_de') });
 is($out, 'gute nacht', 'an engine that stands still is replaced');
 cmp_ok($seconds, '<', 25, "in time ($seconds s)");
 ok(!process_lives($pid), 'and killed');
-
-# ---- the supervisor ----
-
-$node->safe_psql('postgres', "SELECT pg_cancel_backend($supervisor)");
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'cancelling the supervisor does nothing');
-is(supervisor_pid($node), $supervisor, 'it is the same');
-$pid = serving_pid($node);
-$node->safe_psql('postgres', "SELECT pg_terminate_backend($supervisor, 10000)");
-ok(wait_gone($pid), 'its end is the end of the engine');
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'the next statement starts another');
-
-# ---- the server ----
-
-$pid = serving_pid($node);
-$node->stop('immediate');
-ok(wait_gone($pid), 'an immediate shutdown leaves no engine');
-$node->start;
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'a socket left behind disturbs nobody');
-$pid = serving_pid($node);
-$node->stop('fast');
-ok(!process_lives($pid), 'a fast shutdown leaves no engine');
-ok(!-e $socket, 'and no socket');
-$node->start;
-$long = start_psql($node, long_request('en_de'));
-ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"), 'busy again');
-$pid = serving_pid($node);
-$seconds = timed(sub { $node->stop('fast') });
-cmp_ok($seconds, '<', 10, "a busy engine does not delay a shutdown ($seconds s)");
-ok(wait_gone($pid), 'and goes with it');
-finish_psql($long);
-$node->start;
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'started again');
-$pid = serving_pid($node);
-$supervisor = supervisor_pid($node);
-$node->kill9;
-ok(wait_gone($pid), 'kill -9 of the postmaster leaves no engine');
-ok(wait_gone($supervisor), 'and no supervisor');
-# where nobody reaps the killed postmaster, its number stays taken: the server would take it for a living one
-unlink $node->data_dir . '/postmaster.pid', $node->host . '/.s.PGSQL.' . $node->port . '.lock';
-$node->start;
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'and translates');
-
-# ---- what stands in the way ----
-
-$node->append_conf('postgresql.conf', "residual.engine = '/nowhere/residual_engine'");
-$node->reload;
-ok(wait_until(sub { fails($node, "SELECT residual_translate('good night', 'en_de')") =~ /58P01.*\/nowhere\/residual_engine.*HINT/ }, 20),
-	'without the program the error says so');
-my $script_dir = File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir());
-my $old = "$script_dir/old_engine";
-PostgreSQL::Test::Utils::append_to_file($old, <<'PERL');
-#!/usr/bin/perl
-# greets as an engine of another build, for ever
-use IO::Handle;
-use IO::Socket::UNIX;
-my $listener = IO::Socket::UNIX->new_from_fd(4, 'r+');
-$SIG{PIPE} = 'IGNORE';
-my $hello = pack('L L/a* L/a* Q', 1, '0.1', 'cpu', $$);
-syswrite(IO::Handle->new_from_fd(3, 'w'), pack('L L Q', 1, length $hello, 0) . $hello);
-while (my $client = $listener->accept) { syswrite($client, pack('L L Q', 1, length $hello, 0) . $hello); push @kept, $client; }
-PERL
-chmod 0755, $script_dir, $old;
-$node->append_conf('postgresql.conf', "residual.engine = '$old'");
-$node->reload;
-ok(wait_until(sub { fails($node, "SELECT residual_translate('good night', 'en_de')") =~ /55000.*does not fit.*build "0\.1".*HINT.*restart/i }, 20),
-	'an engine of another version is refused with a hint');
-$node->append_conf('postgresql.conf', "residual.engine = '/bin/false'");
-$node->reload;
-ok(wait_until(sub {
-			fails($node, "SET statement_timeout = '2s'; SELECT residual_translate('good night', 'en_de')") =~ /57014/ }, 20),
-	'waiting for an engine that never starts can be cancelled');
-$node->append_conf('postgresql.conf', "residual.engine = '$ENV{RESIDUAL_STAGE}" . library() . "/residual_engine'");
-$node->reload;
-is(ask($node, 'good night', 'en_de'), 'gute nacht', 'with the right program all is well');
-
-sub library
-{
-	my $library = `pg_config --pkglibdir`;
-	chomp $library;
-	return $library;
-}
-
-$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
-$node->restart;
-like(fails($node, "SELECT residual_translate('good night', 'en_de')"),
-	qr/ERROR: 53400: no background worker slot is free.*HINT: .*max_worker_processes/, 'no free slot is said, and how to get one');
 
 $node->stop;
 done_testing();
