@@ -3,8 +3,9 @@
  *		Text to subword ids and back, over SentencePiece.
  *
  * No piece reaches over a space, so a text is encoded portion by portion of
- * whole words, and the ids are those of the whole text.  A processor that is
- * only read may be used by many threads.
+ * whole words, and the ids are those of the whole text (but for ties between
+ * segmentations, where rounding decides).  A processor that is only read may
+ * be used by many threads.
  *
  * src/text/tokenizer.cc
  */

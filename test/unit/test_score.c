@@ -7,7 +7,6 @@
  *
  * test/unit/test_score.c
  */
-#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +19,10 @@
 #include "score/bleu.h"
 #include "score/chrf.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
@@ -280,7 +279,7 @@ static void
 test_no_memory(void)
 {
 #ifdef SANITIZED
-	check_skip("address sanitizer cannot run under a limit on memory");
+	check_skip("sanitizers cannot run under a limit on memory");
 #else
 	size_t		size = 4 << 20;
 	char	   *text = malloc(size);
