@@ -15,6 +15,10 @@
 
 #include "base/utf8.h"
 
+/* Keys and values of the answers of a batch, about; an answer may be twice as long as its source. */
+#define CACHE_BYTES		((size_t) 256 * 1024 * 1024)
+#define ANSWER_PIECES	2
+
 struct RnTranslator
 {
 	const RnModel *model;
@@ -168,17 +172,29 @@ compare_lengths(const void *left, const void *right)
 	return a->text - b->text;
 }
 
+/* Pieces at once: fewer for a deep and wide model, whose keys and values of answers take memory. */
+static long
+most_at_once(const RnTranslator *translator)
+{
+	const RnConfig *config = rn_model_config(translator->model);
+	size_t		bytes = (size_t) config->decoder_layers * 2 * config->d_model * sizeof(rn_real);
+	size_t		fit = CACHE_BYTES / (ANSWER_PIECES * bytes);
+
+	return fit < RN_BATCH_PIECES ? (long) fit : RN_BATCH_PIECES;
+}
+
 /* How many from the first on make a batch; at least one. */
 static int
-batch_size(const Pieces *pieces, int n, int beam)
+batch_size(const RnTranslator *translator, const Pieces *pieces, int n, int beam)
 {
+	long		most = most_at_once(translator);
 	long		rows = 0;
 	int			size;
 
 	for (size = 0; size < n && (size + 1) * beam <= RN_BATCH_ROWS; size++)
 	{
 		rows += pieces[size].n + 1;
-		if (rows * beam > RN_BATCH_PIECES)
+		if (rows * beam > most)
 			break;
 	}
 	return size > 0 ? size : 1;
@@ -330,7 +346,7 @@ translate_all(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *o
 	for (first = 0; first < n_full; first += size)
 	{
 		RN_TRY(check_stop(ctx, stop));
-		size = batch_size(pieces + first, n_full - first, options->beam);
+		size = batch_size(translator, pieces + first, n_full - first, options->beam);
 		RN_TRY(translate_batch(ctx, translator, options, size, pieces + first, results, stop));
 	}
 	return RN_OK;
@@ -356,11 +372,12 @@ rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *op
 /* ---- scoring ---- */
 
 static void
-begin_pass(RnTranslator *translator)
+begin_pass(RnTranslator *translator, const volatile int *stop)
 {
 	RnPass		pass;
 
 	memset(&pass, 0, sizeof(pass));
+	pass.stop = stop;
 	pass.params = rn_model_params(translator->model);
 	pass.values = translator->values;
 	rn_graph_begin(translator->graph, &pass);
@@ -369,7 +386,7 @@ begin_pass(RnTranslator *translator)
 /* -log p of each target row given those before it and the source; nll is device memory. */
 static RnStatus
 run_scoring(RnContext *ctx, RnTranslator *translator, const Side *source, const Side *target, rn_real *nll,
-			rn_real *host_nll)
+			rn_real *host_nll, const volatile int *stop)
 {
 	RnModelBatch batch;
 	RnLoss		loss;
@@ -380,7 +397,7 @@ run_scoring(RnContext *ctx, RnTranslator *translator, const Side *source, const 
 	batch.target = target->packed;
 	batch.target_in = target->ids;
 	batch.target_out = target->expected;
-	begin_pass(translator);
+	begin_pass(translator, stop);
 	rn_model_loss(translator->model, translator->graph, &batch, 1.0, nll, &loss, NULL);
 	RN_TRY(rn_graph_forward(ctx, translator->graph));
 	translator->kernels->copy_out(translator->lane, host_nll, nll, target->packed.rows * sizeof(rn_real));
@@ -389,7 +406,7 @@ run_scoring(RnContext *ctx, RnTranslator *translator, const Side *source, const 
 
 static RnStatus
 score_packed(RnContext *ctx, RnTranslator *translator, const Side *source, const Side *target,
-			 double *log_probabilities, int *tokens)
+			 double *log_probabilities, int *tokens, const volatile int *stop)
 {
 	size_t		bytes = target->packed.rows * sizeof(rn_real);
 	rn_real    *host_nll = malloc(bytes);
@@ -403,7 +420,7 @@ score_packed(RnContext *ctx, RnTranslator *translator, const Side *source, const
 	status = translator->kernels->allocate(ctx, bytes, &nll);
 	if (status == RN_OK)
 	{
-		status = run_scoring(ctx, translator, source, target, nll, host_nll);
+		status = run_scoring(ctx, translator, source, target, nll, host_nll, stop);
 		translator->kernels->release(nll, bytes);
 	}
 	for (s = 0; status == RN_OK && s < target->packed.n_sentences; s++)
@@ -419,7 +436,7 @@ score_packed(RnContext *ctx, RnTranslator *translator, const Side *source, const
 
 static RnStatus
 score_batch(RnContext *ctx, RnTranslator *translator, int n, const Pieces *sources, const Pieces *targets,
-			double *log_probabilities, int *tokens)
+			double *log_probabilities, int *tokens, const volatile int *stop)
 {
 	Side		source;
 	Side		target;
@@ -429,7 +446,7 @@ score_batch(RnContext *ctx, RnTranslator *translator, int n, const Pieces *sourc
 	status = pack_side(ctx, translator, n, targets, 1, &target);
 	if (status == RN_OK)
 	{
-		status = score_packed(ctx, translator, &source, &target, log_probabilities, tokens);
+		status = score_packed(ctx, translator, &source, &target, log_probabilities, tokens, stop);
 		free_side(&target);
 	}
 	free_side(&source);
@@ -463,14 +480,14 @@ score_all(RnContext *ctx, RnTranslator *translator, int n, const Pieces *sources
 	RN_TRY(check_targets(ctx, translator, n, targets));
 	for (first = 0; first < n; first += size)
 	{
-		int			of_targets = batch_size(targets + first, n - first, 1);
+		int			of_targets = batch_size(translator, targets + first, n - first, 1);
 
 		RN_TRY(check_stop(ctx, stop));
-		size = batch_size(sources + first, n - first, 1);
+		size = batch_size(translator, sources + first, n - first, 1);
 		if (size > of_targets)
 			size = of_targets;
 		RN_TRY(score_batch(ctx, translator, size, sources + first, targets + first, log_probabilities + first,
-						   tokens + first));
+						   tokens + first, stop));
 	}
 	return RN_OK;
 }
@@ -513,7 +530,8 @@ mean_rows(const rn_real *rows, int n, int width, float *mean)
 }
 
 static RnStatus
-embed_packed(RnContext *ctx, RnTranslator *translator, const Side *source, float *embeddings)
+embed_packed(RnContext *ctx, RnTranslator *translator, const Side *source, float *embeddings,
+			 const volatile int *stop)
 {
 	int			width = rn_model_config(translator->model)->d_model;
 	size_t		bytes = (size_t) source->packed.rows * width * sizeof(rn_real);
@@ -524,7 +542,7 @@ embed_packed(RnContext *ctx, RnTranslator *translator, const Side *source, float
 
 	if (host == NULL)
 		return rn_out_of_memory(ctx, bytes);
-	begin_pass(translator);
+	begin_pass(translator, stop);
 	output = rn_model_encode(translator->model, translator->graph, &source->packed, source->ids, NULL);
 	if (output != NULL)
 		rn_graph_keep(translator->graph, output);
@@ -555,9 +573,9 @@ embed_all(RnContext *ctx, RnTranslator *translator, int n, const Pieces *pieces,
 		Side		source;
 
 		RN_TRY(check_stop(ctx, stop));
-		size = batch_size(pieces + first, n - first, 1);
+		size = batch_size(translator, pieces + first, n - first, 1);
 		RN_TRY(pack_side(ctx, translator, size, pieces + first, 0, &source));
-		status = embed_packed(ctx, translator, &source, embeddings + first * width);
+		status = embed_packed(ctx, translator, &source, embeddings + first * width, stop);
 		free_side(&source);
 		RN_TRY(status);
 	}

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "engine/server.h"
 
 #define CONTROL_FD		3
@@ -241,10 +242,23 @@ client_close(Client *client)
 	rn_writer_free(&client->out);
 }
 
+/* Every fourth time, one byte. */
+static void
+damage(Client *client)
+{
+	uint64_t	bits = rn_random_bits(client->damage++, RN_RANDOM_PERTURB, 0, 0, 0);
+
+	if (bits % 4 == 0 && client->out.used > 0)
+		client->out.bytes[(bits >> 16) % (client->out.used < 200 ? client->out.used : 200)] ^= (char) (bits >> 8 | 1);
+}
+
 int
 client_send(Client *client)
 {
 	size_t		sent = 0;
+
+	if (client->damage != 0)
+		damage(client);
 
 	while (sent < client->out.used)
 	{

@@ -44,6 +44,7 @@ typedef struct Client
 	int			fd;
 	RnInbox		inbox;
 	RnWriter	out;
+	uint64_t	damage;			/* not 0: a seed; now and then a byte of what is sent is changed */
 } Client;
 
 /* A connected socket, or -1; a client of one; both, and the greeting is read (0 when that fails). */

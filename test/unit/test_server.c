@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -613,6 +614,17 @@ test_malformed(void)
 		client_close(&client);
 	}
 	CHECK(translates(&polite, 61) && client_status(&polite, "malformed") >= 10, "300 damaged requests do no harm");
+	for (round = 0; round < 60; round++)
+	{
+		static const RnModelKey other_key = {5, 18, 1, 1};
+
+		client_connect(&client, &engine);
+		client.damage = 1 + 1000 * round;
+		client_send_model(&client, 1, &other_key, &toy, LOAD_RIGHT, 0);
+		client_receive(&client, &frame, 0.002);
+		client_close(&client);
+	}
+	CHECK(translates(&polite, 62), "nor do 60 damaged models");
 	client_close(&polite);
 	stop_clean(&engine);
 }
@@ -679,6 +691,63 @@ test_hang_up(void)
 		driver_sleep(0.001);
 	CHECK(open_files(engine.pid) == files && client_status(&polite, "queue_bytes") == 0,
 		  "of 200 clients that left nothing stays open (%d files)", open_files(engine.pid));
+	client_close(&polite);
+	stop_clean(&engine);
+}
+
+/* More work than the engine takes in: who comes later waits, but is told that the engine lives. */
+static void
+test_full_queue(void)
+{
+	enum
+	{
+		N = 6
+	};
+	static RnText many[RN_REQUEST_TEXTS];
+	static const char *const wide[] = {"beam", "16", NULL};
+	Engine		engine;
+	Client		polite;
+	Client		late;
+	Client		clients[N];
+	RnFrame		frame;
+	double		most = 0;
+	int			i;
+
+	if (!start_loaded(&engine, &polite, two_threads))
+		return;
+	for (i = 0; i < RN_REQUEST_TEXTS; i++)
+		many[i] = texts[i % N_TEXTS];
+	for (i = 0; i < N; i++)
+	{
+		client_connect(&clients[i], &engine);
+		/* a frame that is not taken in is not read to its end, and this client would wait for that */
+		fcntl(clients[i].fd, F_SETFL, O_NONBLOCK);
+		write_request(&clients[i], 1, &model_key, RN_TASK_TRANSLATE, wide, RN_REQUEST_TEXTS, many, NULL);
+		for (;;)
+		{
+			struct pollfd polled = {clients[i].fd, POLLOUT, 0};
+			ssize_t		n = send(clients[i].fd, clients[i].out.bytes, clients[i].out.used, MSG_NOSIGNAL);
+
+			if (n > 0)
+				rn_writer_consume(&clients[i].out, n);
+			if (clients[i].out.used == 0 || (n < 0 && poll(&polled, 1, 300) == 0))
+				break;
+		}
+		most = fmax(most, client_status(&polite, "queue_sentences"));
+	}
+	CHECK(most > 2.0 * RN_REQUEST_TEXTS && most <= 5.0 * RN_REQUEST_TEXTS && clients[N - 1].out.used > 0,
+		  "%.0f texts are taken in, then requests wait", most);
+	client_connect(&late, &engine);
+	write_empty(&late, RN_PING, 1);
+	CHECK(exchange(&late, &frame, RN_PONG, 1), "a ping is answered all the same");
+	write_request(&late, 2, &model_key, RN_TASK_TRANSLATE, beam_2, 3, texts, NULL);
+	client_send(&late);
+	CHECK(client_receive(&late, &frame, 0.2) == -1, "a request is not");
+	for (i = 0; i < N; i++)
+		client_close(&clients[i]);
+	CHECK(client_receive(&late, &frame, DRIVER_SECONDS) == 1 && wrong_answers(&frame, 3, expected, 0) == 0,
+		  "until there is room");
+	client_close(&late);
 	client_close(&polite);
 	stop_clean(&engine);
 }
@@ -1009,6 +1078,7 @@ main(int argc, char **argv)
 		test_memory();
 		test_malformed();
 		test_hang_up();
+		test_full_queue();
 		test_many();
 		test_order();
 		test_slow_reader();
