@@ -172,7 +172,8 @@ res_job_set_state(int64 id, ResJobState state)
 	res_catalog_begin(&catalog, false);
 	res_execute(&catalog,
 				"UPDATE residual.job SET state = $2, phase = NULL,"
-				" finished = CASE WHEN $2 IN ('done', 'failed', 'cancelled') THEN now() END WHERE id = $1",
+				" finished = CASE WHEN $2 IN ('done', 'failed', 'cancelled') THEN now() END,"
+				" reason = CASE WHEN $2 = 'cancelled' THEN 'stop' END WHERE id = $1",
 				2, types, values, NULL);
 	res_catalog_end(&catalog);
 }

@@ -93,6 +93,17 @@ check_fixed(void *arg, const char *key, const char *value)
 			 errhint("Leave the option out, or leave \"from\" out to train a version of its own.")));
 }
 
+/* Alone: what the others must be is known only when the version is. */
+static void
+check_from(const char *from)
+{
+	RnConfig	config;
+
+	rn_config_defaults(&config);
+	strlcpy(config.from, from, sizeof(config.from));
+	res_options_check(&config);
+}
+
 /* "from": the version's own options become the defaults, and the version a number. */
 static void
 take_from_version(Jsonb *options, const ResModel *model, bool exists, RnConfig *config)
@@ -104,6 +115,7 @@ take_from_version(Jsonb *options, const ResModel *model, bool exists, RnConfig *
 
 	if (config->from[0] == '\0')
 		return;
+	check_from(config->from);
 	number = strcmp(config->from, "active") == 0 ? (exists ? model->active : 0) : pg_strtoint32(config->from);
 	if (!exists || number == 0 || !res_version_find(model->id, number, &version))
 		ereport(ERROR,
