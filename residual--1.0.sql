@@ -320,6 +320,7 @@ COMMENT ON FUNCTION residual_detokenize(text[], text) IS 'the text of subword pi
 
 CREATE FUNCTION residual_serving_status(OUT name text, OUT value text)
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_serving_status() IS 'what the serving engine says of itself; no rows when none runs';
 CREATE VIEW residual_serving AS SELECT name, value FROM residual_serving_status();
 COMMENT ON VIEW residual_serving IS 'what the serving engine says of itself; empty when none runs';
 
@@ -341,6 +342,11 @@ CREATE FUNCTION residual_bleu_deserialize(bytea, internal)
 RETURNS internal LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION residual_bleu_final(internal)
 RETURNS double precision LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_bleu_step(internal, text, text) IS 'count a pair, for residual_bleu';
+COMMENT ON FUNCTION residual_bleu_combine(internal, internal) IS 'add counts, for residual_bleu';
+COMMENT ON FUNCTION residual_bleu_serialize(internal) IS 'counts as bytes, for residual_bleu';
+COMMENT ON FUNCTION residual_bleu_deserialize(bytea, internal) IS 'bytes as counts, for residual_bleu';
+COMMENT ON FUNCTION residual_bleu_final(internal) IS 'the score of counts, for residual_bleu';
 CREATE AGGREGATE residual_bleu(hypothesis text, reference text) (
     SFUNC = residual_bleu_step, STYPE = internal, SSPACE = 512, FINALFUNC = residual_bleu_final,
     COMBINEFUNC = residual_bleu_combine, SERIALFUNC = residual_bleu_serialize,
@@ -360,6 +366,11 @@ CREATE FUNCTION residual_chrf_deserialize(bytea, internal)
 RETURNS internal LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION residual_chrf_final(internal)
 RETURNS double precision LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_chrf_step(internal, text, text) IS 'count a pair, for residual_chrf';
+COMMENT ON FUNCTION residual_chrf_combine(internal, internal) IS 'add counts, for residual_chrf';
+COMMENT ON FUNCTION residual_chrf_serialize(internal) IS 'counts as bytes, for residual_chrf';
+COMMENT ON FUNCTION residual_chrf_deserialize(bytea, internal) IS 'bytes as counts, for residual_chrf';
+COMMENT ON FUNCTION residual_chrf_final(internal) IS 'the score of counts, for residual_chrf';
 CREATE AGGREGATE residual_chrf(hypothesis text, reference text) (
     SFUNC = residual_chrf_step, STYPE = internal, SSPACE = 512, FINALFUNC = residual_chrf_final,
     COMBINEFUNC = residual_chrf_combine, SERIALFUNC = residual_chrf_serialize,
@@ -394,12 +405,14 @@ COMMENT ON FUNCTION residual_weight(text, text, integer) IS 'the numbers of a te
 CREATE FUNCTION residual_option_list(OUT name text, OUT section text, OUT type text, OUT default_value text, OUT minimum text,
                                      OUT maximum text, OUT choices text[], OUT unit text, OUT meaning text)
 RETURNS SETOF record LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 60 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_option_list() IS 'every option of training and translating; see the view residual_options';
 CREATE VIEW residual_options AS SELECT * FROM residual_option_list();
 COMMENT ON VIEW residual_options IS 'every option of training and translating: default, range, unit, meaning';
 
 CREATE FUNCTION residual_scheme_list(OUT name text, OUT title text, OUT formula text, OUT parameters text, OUT cost text,
                                      OUT options text[], OUT paper text)
 RETURNS SETOF record LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 20 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_scheme_list() IS 'residual schemes; see the view residual_schemes';
 CREATE VIEW residual_schemes AS SELECT * FROM residual_scheme_list();
 COMMENT ON VIEW residual_schemes IS 'residual schemes: formula, parameters and cost over Post-LN, paper';
 

@@ -33,6 +33,7 @@ SELECT cardinality(residual_tokenize(E'\x01\x02\u200b\ufeff﷽', 'pieces')) >= 0
 -- a long text has all its pieces
 SELECT cardinality(residual_tokenize(repeat('good night ', 1000), 'pieces')) >= 2000 AS long;
 
+SELECT cardinality(residual_tokenize(repeat('good night ', 100000), 'pieces')) >= 100000 AS longer;
 SELECT residual_tokenize(NULL, 'pieces'), residual_detokenize(NULL, 'pieces'), residual_detokenize('{}', 'pieces');
 SELECT residual_detokenize('{a,NULL}', 'pieces');
 SELECT residual_detokenize(ARRAY['no piece at all', 'a'], 'pieces');

@@ -106,6 +106,22 @@ SELECT residual_score('good night', 'gute nacht', 'en_de', '{"normal": true}');
 SELECT cardinality(residual_embed('good night')), residual_embed('good night') = residual_embed('good  night') AS same,
        residual_embed('good night') = residual_embed('good morning') AS other, residual_embed(NULL);
 
+-- by parallel workers
+CREATE TABLE long AS SELECT en, de FROM pairs, generate_series(1, 20);
+SET parallel_setup_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SET max_parallel_workers_per_gather = 2;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM long WHERE residual_translate(en, 'en_de') = de;
+SELECT count(*) FROM long WHERE residual_translate(en, 'en_de') = de;
+SET parallel_leader_participation = off;
+SELECT count(*) FROM long WHERE residual_score(en, de, 'en_de') > -1 AND residual_translate(ARRAY[en], 'en_de') = ARRAY[de];
+SELECT count(*) FROM long WHERE residual_translate(en, 'en_dd') = de;
+RESET parallel_setup_cost;
+RESET min_parallel_table_scan_size;
+RESET max_parallel_workers_per_gather;
+RESET parallel_leader_participation;
+DROP TABLE long;
+
 -- what many sessions have in common
 SELECT name FROM residual_serving WHERE name IN ('pid', 'models', 'requests') ORDER BY name;
 

@@ -231,6 +231,7 @@ send_model(ResChannel *channel, const ResModel *model, uint64 id)
 	checksum = res_weights_read(RES_MODEL_WEIGHTS, model->id, model->active, label, NULL, send_chunk, &load);
 	check_complete(&version, label, load.bytes, checksum);
 	load_end(&load);
+	rn_writer_free(&channel->out);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(passing);
 
@@ -275,6 +276,8 @@ ask(const ResModel *model, uint64 id, RnFrame *answer)
 
 	if (channel == NULL)
 		return false;
+	if (channel->in.capacity > KEEP_BYTES && channel->in.start == channel->in.end)
+		rn_inbox_free(&channel->in);
 	res_serve_set_busy(true);
 	for (loads = 0;; loads++)
 	{

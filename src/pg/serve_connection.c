@@ -203,6 +203,17 @@ res_serve_receive(RnFrame *frame, TimestampTz until)
 	}
 }
 
+/* One that was left in the middle of something, or whose engine has hung up since the last request. */
+static void
+drop_dead_connection(void)
+{
+	if (channel.socket == PGINVALID_SOCKET)
+		return;
+	(void) res_channel_pump(&channel);
+	if (busy || channel.closed)
+		res_serve_disconnect();
+}
+
 ResChannel *
 res_serve_connect(void)
 {
@@ -210,14 +221,9 @@ res_serve_connect(void)
 	RnFrame		frame;
 	uint64		pid;
 
+	drop_dead_connection();
 	if (channel.socket != PGINVALID_SOCKET)
-	{
-		/* an engine that has died since the last request has hung up */
-		(void) res_channel_pump(&channel);
-		if (!busy && !channel.closed)
-			return &channel;
-		res_serve_disconnect();
-	}
+		return &channel;
 	connect_socket(until);
 	busy = true;				/* until the greeting is read */
 	while (!res_serve_receive(&frame, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS)))
@@ -240,6 +246,7 @@ res_serve_connect_if_running(long timeout_ms)
 	RnFrame		frame;
 	uint64		pid;
 
+	drop_dead_connection();
 	if (channel.socket == PGINVALID_SOCKET)
 	{
 		if (!try_connect())

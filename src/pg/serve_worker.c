@@ -353,7 +353,7 @@ run_engine(void)
 
 	res_engine_start(&engine, engine_arguments(), listener, -1, 0);
 	pid = engine.pid;
-	pgstat_report_activity(STATE_RUNNING, psprintf("serving with engine %d", (int) pid));
+	pgstat_report_activity(STATE_IDLE, psprintf("serving with engine %d", (int) pid));
 	ereport(LOG, (errmsg("serving engine started with pid %d", (int) pid)));
 	watch_engine(settings);
 	asked = ShutdownRequestPending || settings_changed(settings);

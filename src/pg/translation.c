@@ -308,8 +308,13 @@ res_check_answers(uint32 got, uint32 expected)
 void
 res_ask_about_text(ResTranslator *translator, text *source, RnReader *reader)
 {
-	(void) res_write_text(res_translator_request(translator, 1), source);
+	bool		whole = res_write_text(res_translator_request(translator, 1), source);
+
 	res_request_perform(&translator->model, reader);
+	if (!whole)
+		ereport(WARNING,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("a text is longer than %d kB: its end was left out", RES_SENT_MAX / 1024)));
 }
 
 /* How many of the texts from the first one go into one request. */
@@ -359,8 +364,8 @@ report_cut(ResTranslator *translator, int n_cut, int n)
 	translator->cut_reported = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-			 n == 1 ? errmsg("a text is too long for model \"%s\": its end was not translated", translator->model.name) :
-			 errmsg("%d of %d texts are too long for model \"%s\": their ends were not translated",
+			 n == 1 ? errmsg("a text is too long for model \"%s\": its end was left out", translator->model.name) :
+			 errmsg("%d of %d texts are too long for model \"%s\": their ends were left out",
 					n_cut, n, translator->model.name),
 			 errdetail("The model takes in %d pieces of a text (max_length). Further texts of this statement are not reported.",
 					   longest_source(&translator->model)),

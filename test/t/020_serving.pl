@@ -56,6 +56,13 @@ ok($node->poll_query_until('postgres',
 		"SELECT sum(value::int) = 0 FROM residual_serving WHERE name IN ('running_sentences', 'queue_sentences')"),
 	'and the engine drops the work');
 is(serving_pid($node), $pid, 'the engine is the same');
+$node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
+$long = start_psql($node, long_request('en_de'));
+ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
+	'another long request runs');
+$seconds = timed(sub { $node->safe_psql('postgres', 'DROP DATABASE elsewhere') });
+cmp_ok($seconds, '<', 3, "a database can be dropped meanwhile ($seconds s)");
+is(scalar finish_psql($long), '3000', 'and the request is answered');
 is($node->safe_psql('postgres', qq{
 	BEGIN;
 	SAVEPOINT a;
