@@ -57,12 +57,12 @@ ok($node->poll_query_until('postgres',
 	'and the engine drops the work');
 is(serving_pid($node), $pid, 'the engine is the same');
 $node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
-$long = start_psql($node, long_request('en_de'));
+$long = start_psql($node, long_request('en_de', 500));
 ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
 	'another long request runs');
 $seconds = timed(sub { $node->safe_psql('postgres', 'DROP DATABASE elsewhere') });
 cmp_ok($seconds, '<', 3, "a database can be dropped meanwhile ($seconds s)");
-is(scalar finish_psql($long), '3000', 'and the request is answered');
+is(scalar finish_psql($long), '500', 'and the request is answered');
 is($node->safe_psql('postgres', qq{
 	BEGIN;
 	SAVEPOINT a;
@@ -91,11 +91,11 @@ ok(kill_engine($pid), 'kill -9 of an idle engine');
 is(ask($node, 'good morning', 'en_de'), 'guten morgen', 'the next statement is answered');
 isnt(serving_pid($node), $pid, 'by another engine');
 
-my @under_load = map { start_psql($node, long_request('en_de') =~ s/3000/300/r) } 1 .. 6;
+my @under_load = map { start_psql($node, long_request('en_de', 100)) } 1 .. 6;
 ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
 	'six sessions have requests under way');
 ok(kill_engine(serving_pid($node)), 'kill -9 of a busy engine');
-is(join(',', map { scalar finish_psql($_) } @under_load), join(',', ('300') x 6), 'all are answered all the same');
+is(join(',', map { scalar finish_psql($_) } @under_load), join(',', ('100') x 6), 'all are answered all the same');
 
 # A statement whose engine ends again and again gives up; nobody else does.
 my $poison = start_psql($node, long_request('en_de'));

@@ -104,13 +104,15 @@ sub kill_engine
 	return wait_gone($pid);
 }
 
-# A statement that keeps the engine busy for some seconds.
+# A statement that keeps the engine busy for some seconds; sentences: how many.
 sub long_request
 {
-	my ($model) = @_;
+	my ($model, $sentences) = @_;
+
+	$sentences //= 3000;
 
 	return "SELECT cardinality(residual_translate(array_agg(repeat('the dog sees ', 20) || i), '$model', "
-	  . "'{\"beam\": 32, \"max_length\": 120}')) FROM generate_series(1, 3000) i";
+	  . "'{\"beam\": 32, \"max_length\": 120}')) FROM generate_series(1, $sentences) i";
 }
 
 # Seconds that something takes.
