@@ -101,6 +101,10 @@ typedef struct RnJob
 	RnJobState	state;
 } RnJob;
 
+/* An empty job (train_job.c); both ends of its life.  The control thread, if one runs, goes on. */
+extern void rn_job_init(RnJob *job, int control_fd, int spill_fd, volatile sig_atomic_t *stop);
+extern void rn_job_free(RnJob *job);
+
 /* Monotonic seconds. */
 extern double rn_job_clock(void);
 

@@ -13,7 +13,7 @@
 
 #include "base/digest.h"
 
-#define EXTENT_BYTES	(4 * 1024 * 1024)
+#define EXTENT_BYTES	(256 * 1024)
 #define WRITE_BYTES		(256 * 1024)
 #define READ_BYTES		(1024 * 1024)	/* of rows read at once, about */
 #define READ_ROWS		4096

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEARN_BYTES		(16.0 * 1024 * 1024)	/* of text that a tokenizer learns from, about */
+#define LEARN_BYTES		(8.0 * 1024 * 1024)	/* of text that a tokenizer learns from, about */
 #define LOSS_PAIRS		5000.0	/* held-out pairs of which the loss is computed, about */
 #define SENTENCES		500		/* of them translated */
 #define SORT_MEMORY		((size_t) 16 * 1024 * 1024)

@@ -17,6 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "engine/job.h"
 
 #define REASON_LENGTH	120
@@ -44,6 +48,45 @@ double
 rn_job_seconds(const RnJob *job)
 {
 	return job->state.seconds + rn_job_clock() - job->started;
+}
+
+void
+rn_job_init(RnJob *job, int control_fd, int spill_fd, volatile sig_atomic_t *stop_flag)
+{
+	memset(job, 0, sizeof(*job));
+	job->stop = stop_flag;
+	job->spill.fd = spill_fd;
+	job->started = rn_job_clock();
+	job->state.validated_step = -1;
+	job->state.best_loss = job->state.best_bleu = NAN;
+	rn_peer_init(&job->peer, control_fd);
+	rn_writer_init(&job->out);
+}
+
+void
+rn_job_free(RnJob *job)
+{
+	int			i;
+
+	rn_batch_reader_free(job->reader);
+	rn_batch_reader_free(job->held_out_reader);
+	rn_corpus_free(job->training);
+	rn_corpus_free(job->held_out);
+	rn_rows_free(job->rows);
+	rn_trainer_free(job->trainer);
+	rn_model_free(job->model);
+	rn_tokenizer_free(job->tokenizer);
+	rn_threads_free(job->threads);
+	for (i = 0; i < job->n_sentences; i++)
+	{
+		free((char *) job->sentences[i].source.bytes);
+		free((char *) job->sentences[i].target.bytes);
+	}
+	free(job->sentences);
+	free(job->tokenizer_bytes);
+	rn_writer_free(&job->out);
+	if (job->control == NULL)
+		rn_peer_free(&job->peer);
 }
 
 /* ---- validation ---- */
@@ -263,6 +306,15 @@ stop(RnContext *ctx, RnJob *job, Running *running)
 
 /* ---- the whole ---- */
 
+/* What learning a tokenizer and sorting have freed goes back to the system. */
+static void
+return_memory(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 /* From rows to readers, with a model to train. */
 static RnStatus
 prepare(RnContext *ctx, RnJob *job)
@@ -273,6 +325,7 @@ prepare(RnContext *ctx, RnJob *job)
 	RN_TRY(rn_job_make_model(ctx, job));
 	RN_TRY(rn_job_encode_rows(ctx, job));
 	RN_TRY(rn_job_open_corpora(ctx, job));
+	return_memory();
 	if (!(job->follows & (RN_TRAIN_WEIGHTS | RN_TRAIN_CHECKPOINT)))
 		RN_TRY(rn_trainer_initialize(ctx, job->trainer));
 	rn_trainer_position(job->trainer, &position);
@@ -309,30 +362,6 @@ run(RnContext *ctx, RnJob *job)
 	return status;
 }
 
-static void
-release(RnJob *job)
-{
-	int			i;
-
-	rn_batch_reader_free(job->reader);
-	rn_batch_reader_free(job->held_out_reader);
-	rn_corpus_free(job->training);
-	rn_corpus_free(job->held_out);
-	rn_rows_free(job->rows);
-	rn_trainer_free(job->trainer);
-	rn_model_free(job->model);
-	rn_tokenizer_free(job->tokenizer);
-	rn_threads_free(job->threads);
-	for (i = 0; i < job->n_sentences; i++)
-	{
-		free((char *) job->sentences[i].source.bytes);
-		free((char *) job->sentences[i].target.bytes);
-	}
-	free(job->sentences);
-	free(job->tokenizer_bytes);
-	rn_writer_free(&job->out);
-}
-
 int
 rn_train(int control_fd, int spill_fd, volatile sig_atomic_t *stop_flag)
 {
@@ -340,14 +369,7 @@ rn_train(int control_fd, int spill_fd, volatile sig_atomic_t *stop_flag)
 	RnJob		job;
 
 	rn_context_reset(&ctx);
-	memset(&job, 0, sizeof(job));
-	job.stop = stop_flag;
-	job.spill.fd = spill_fd;
-	job.started = rn_job_clock();
-	job.state.validated_step = -1;
-	job.state.best_loss = job.state.best_bleu = NAN;
-	rn_peer_init(&job.peer, control_fd);
-	rn_writer_init(&job.out);
+	rn_job_init(&job, control_fd, spill_fd, stop_flag);
 	if (rn_job_receive(&ctx, &job) == RN_OK && rn_control_start(&ctx, &job.peer, stop_flag, &job.control) == RN_OK)
 		run(&ctx, &job);
 	else if (ctx.status == RN_CANCELLED)
@@ -357,13 +379,12 @@ rn_train(int control_fd, int spill_fd, volatile sig_atomic_t *stop_flag)
 	}
 	if (ctx.status != RN_OK)
 		rn_peer_send_error(&job.peer, 0, &ctx);
-	release(&job);
 
-	/* the control thread ends the process when the peer has read all */
-	if (job.control != NULL)
-		for (;;)
-			pause();
-	rn_peer_await_end(&job.peer);
-	rn_peer_free(&job.peer);
+	/* the control thread, where there is one, ends the process when the peer has read all */
+	if (job.control == NULL)
+		rn_peer_await_end(&job.peer);
+	rn_job_free(&job);
+	while (job.control != NULL)
+		pause();
 	return 0;
 }
