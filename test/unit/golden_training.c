@@ -292,6 +292,27 @@ compare_params(GoldenCase *this_case, AdamRun *run, const char *kind)
 	}
 }
 
+/*
+ * The first loss is that of the forward pass.  The later ones, in float,
+ * suffer from what compare_updated tells of: where attention is saturated,
+ * noise of 3e-7 in double's gradients moves them by 2e-5 and more.
+ */
+static void
+compare_losses(GoldenCase *this_case, const char *name, const double *losses)
+{
+	const GoldenRecord *record = golden_find(this_case->file, "%s", name);
+	GoldenGroup later = sizeof(rn_real) < sizeof(double) ? GOLDEN_UPDATE : GOLDEN_FORWARD;
+	int			k;
+
+	if (record == NULL || record->n != N_UPDATES + 1)
+	{
+		golden_fail(this_case, "%s: not there or of another size", name);
+		return;
+	}
+	for (k = 0; k <= N_UPDATES; k++)
+		golden_compare(this_case, k == 0 ? GOLDEN_FORWARD : later, name, k, record->values[k], losses[k]);
+}
+
 static void
 check_run(GoldenCase *this_case, const char *kind)
 {
@@ -329,7 +350,7 @@ check_run(GoldenCase *this_case, const char *kind)
 		snprintf(name, sizeof(name), "adam.%s.grad_norm", kind);
 		golden_compare_all(this_case, GOLDEN_UPDATE, name, norms, N_UPDATES);
 		snprintf(name, sizeof(name), "adam.%s.loss", kind);
-		golden_compare_all(this_case, GOLDEN_FORWARD, name, losses, N_UPDATES + 1);
+		compare_losses(this_case, name, losses);
 		compare_params(this_case, &run, kind);
 	}
 	if (empty != NULL)
