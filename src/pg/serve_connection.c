@@ -24,6 +24,7 @@
 #include "serve_worker.h"
 
 #define START_MS		30000	/* for supervisor and engine to be there */
+#define RESTART_MS		3000	/* for the server to restart a supervisor of its own */
 #define LOOK_MS			100	/* how often to look for the reason of a silence */
 #define LONGEST_NAP_MS	50
 
@@ -102,6 +103,7 @@ try_connect(void)
 
 typedef struct Starting
 {
+	TimestampTz not_before;		/* until then the server's own supervisor may come */
 	int			lock;			/* descriptor of RES_SERVE_START, or -1 */
 	BackgroundWorkerHandle *handle; /* of the supervisor that we registered, or NULL */
 } Starting;
@@ -113,6 +115,8 @@ start_supervisor(Starting *starting)
 	pid_t		pid;
 
 	res_engine_check_program();
+	if (GetCurrentTimestamp() < starting->not_before)
+		return;
 	if (starting->handle != NULL)
 	{
 		if (GetBackgroundWorkerPid(starting->handle, &pid) != BGWH_STOPPED)
@@ -172,6 +176,8 @@ connect_socket(TimestampTz until)
 {
 	static Starting starting;	/* not in a register when an error comes */
 
+	starting.not_before = res_serve_is_preloaded() ?
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RESTART_MS) : 0;
 	starting.lock = -1;
 	starting.handle = NULL;
 	PG_TRY();

@@ -56,6 +56,7 @@ typedef enum EngineEnd
 static ResEngine engine;
 static int	listener = -1;
 static int	failures;			/* in a row */
+static bool preloaded;			/* noted in the postmaster, inherited by all */
 
 int
 res_lock_file(const char *path)
@@ -93,6 +94,13 @@ res_serve_register(void)
 
 	describe_worker(&worker, 1);
 	RegisterBackgroundWorker(&worker);
+	preloaded = true;
+}
+
+bool
+res_serve_is_preloaded(void)
+{
+	return preloaded;
 }
 
 bool

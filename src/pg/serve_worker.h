@@ -30,6 +30,9 @@
 /* A descriptor that holds the file's lock until it is closed, or -1: somebody else has it. */
 extern int	res_lock_file(const char *path);
 
+/* Does the server itself start, and restart, a supervisor? */
+extern bool res_serve_is_preloaded(void);
+
 /* From a session; false when no background worker slot is free. */
 extern bool res_serve_start_worker(BackgroundWorkerHandle **handle);
 

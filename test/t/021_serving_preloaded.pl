@@ -35,6 +35,9 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($supervisor, 10000)");
 ok(wait_gone($pid), 'a terminated supervisor takes its engine along');
 is(ask($node, 'good night', 'en_de'), 'gute nacht', 'the server starts another');
 isnt(supervisor_pid($node), $supervisor, 'supervisor');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'residual serving'"), '1',
+	'one, not another beside it');
+unlike(slurp_file($node->logfile), qr/residual serving" \(PID \d+\) exited with exit code 0/, 'none was turned away');
 $supervisor = supervisor_pid($node);
 $pid = serving_pid($node);
 kill 'KILL', $supervisor;
