@@ -61,7 +61,7 @@ like($stderr, qr/55006.*model "busy" is being trained by job $job/s, 'a second j
 ok(wait_training($node, $job), 'the first one trains');
 like($node->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE backend_type = 'residual training'"),
 	qr/^residual: job $job step \d+\/100000000$/, 'pg_stat_activity tells what it does');
-is($node->safe_psql('postgres', "SELECT xact_start IS NULL AND backend_xmin IS NULL FROM pg_stat_activity WHERE backend_type = 'residual training'"), 't',
+ok($node->poll_query_until('postgres', "SELECT xact_start IS NULL AND backend_xmin IS NULL FROM pg_stat_activity WHERE backend_type = 'residual training'"),
 	'no transaction is open while the engine computes');
 is($node->safe_psql('postgres', "SELECT residual_wait($job, '100 ms')"), 'running', 'residual_wait gives up in time');
 is($node->safe_psql('postgres', "SELECT residual_resume($job)"), 'f', 'a running job cannot be resumed');

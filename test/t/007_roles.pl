@@ -93,7 +93,7 @@ $node->safe_psql('postgres', q{
 	ALTER ROLE alice SET DateStyle = 'SQL, DMY';
 	ALTER ROLE alice SET bytea_output = 'escape';
 	ALTER ROLE alice SET standard_conforming_strings = off});
-($status, $stdout, $stderr) = as_role($node, 'alice', "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off;\n"
+($status, $stdout, $stderr) = as_role($node, 'alice', "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET default_transaction_read_only = off;\n"
 	. "BEGIN READ WRITE; SELECT public." . sprintf($call, 'settings', 'public.corpus') . "; COMMIT");
 $job = $stdout;
 is(outcome($node, $job), 'done|', 'settings of the role do no harm')

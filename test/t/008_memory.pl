@@ -31,7 +31,7 @@ sub peaks_of
 	my ($worker, $engine) = (0, 0);
 
 	make_corpus($node, 'postgres', "corpus_$rows", $rows);
-	my $job = train($node, "m$rows", corpus => "corpus_$rows", max_steps => 2, validation => 0, vocab_size => 200);
+	my $job = train($node, "m$rows", corpus => "corpus_$rows", max_steps => 2, validation => 0, vocab_size => 200, tokenizer => 'bpe');
 	wait_until(sub {
 		my ($state, $pid, $engine_pid) = split(/\|/, $node->safe_psql('postgres',
 			"SELECT state, COALESCE(pid, 0), COALESCE(engine_pid, 0) FROM residual.job WHERE id = $job"));
