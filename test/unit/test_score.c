@@ -281,7 +281,7 @@ test_no_memory(void)
 #ifdef SANITIZED
 	check_skip("sanitizers cannot run under a limit on memory");
 #else
-	size_t		size = 4 << 20;
+	size_t		size = 1 << 20;
 	char	   *text = malloc(size);
 	struct rlimit before;
 	int			fine = 0;
@@ -294,7 +294,7 @@ test_no_memory(void)
 		abort();
 	for (i = 0; i < size; i++)
 		text[i] = i % 3 == 2 ? ' ' : (char) ('a' + i % 23);
-	for (extra = 0; extra < (size_t) 640 << 20; extra += (size_t) 8 << 20)
+	for (extra = 1 << 20; extra < (size_t) 1 << 30 && fine < 2; extra += extra / 8)
 	{
 		struct rlimit limit = before;
 		long		pages = 0;
