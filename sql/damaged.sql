@@ -78,6 +78,36 @@ CALL damage($$UPDATE residual.model_version SET bytes = -1$$);
 -- all of that was rolled back
 SELECT residual_translate('good night', 'glass') IS NOT NULL AS answered;
 
+-- any damage at all: bits flipped, bytes replaced, cut off and added at random places
+SELECT setseed(0.5);
+CREATE FUNCTION damage_at_random(rounds int) RETURNS TABLE (state text, times bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    intact bytea; changed bytea; place int; states text[];
+BEGIN
+    SELECT bytes INTO intact FROM residual.weight w JOIN residual.model m ON m.id = w.model
+     WHERE m.name = 'glass' AND tensor = 'enc.0.ff.1.w';
+    FOR i IN 1..rounds LOOP
+        place := floor(random() * length(intact));
+        changed := CASE i % 5
+            WHEN 0 THEN set_bit(intact, 8 * place + i % 8, 1 - get_bit(intact, 8 * place + i % 8))
+            WHEN 1 THEN set_byte(intact, place % 64, (get_byte(intact, place % 64) + 1 + i % 255) % 256)
+            WHEN 2 THEN substr(intact, 1, place)
+            WHEN 3 THEN substr(intact, 1, place) || decode(md5(random()::text), 'hex') || substr(intact, place + 1)
+            ELSE overlay(intact PLACING decode(md5(random()::text), 'hex') FROM place % (length(intact) - 16) + 1 FOR 16) END;
+        BEGIN
+            UPDATE residual.weight w SET bytes = changed FROM residual.model m
+             WHERE m.id = w.model AND m.name = 'glass' AND tensor = 'enc.0.ff.1.w';
+            PERFORM residual_weight('glass', 'enc.0.ff.1.w');
+            states := states || 'nobody noticed'::text;
+            RAISE EXCEPTION 'undo';
+        EXCEPTION WHEN raise_exception THEN NULL;
+                  WHEN OTHERS THEN states := states || SQLSTATE;
+        END;
+    END LOOP;
+    RETURN QUERY SELECT s, count(*) FROM unnest(states) s GROUP BY s ORDER BY s;
+END $$;
+SELECT * FROM damage_at_random(1000);
+
 -- so it is where numbers are looked at
 BEGIN;
 UPDATE residual.weight SET bytes = set_byte(bytes, 100, 1 + get_byte(bytes, 100) % 255) WHERE tensor = 'enc.0.ff.1.w';
@@ -125,4 +155,5 @@ SELECT residual_weight('wide', 'enc.0.ff.1.w');
 ROLLBACK;
 SELECT residual_drop_model('wide');
 DROP PROCEDURE damage(text);
+DROP FUNCTION damage_at_random(int);
 DROP TABLE pairs;
