@@ -4,16 +4,24 @@
  *
  * Everything a head needs lies in scratch that stays in the first cache
  * levels; nothing of the size of a batch is made.  Masks of dropout are
- * computed again in backward.
+ * computed again in backward.  Where the future is hidden, blocks of queries
+ * leave out the keys that none of them sees.
  *
  * kernels/cpu/attention.c
  */
 #include "kernels/cpu/cpu.h"
 
-#include "kernels/cpu/exp.h"
 #include "kernels/cpu/mask.h"
+#include "kernels/cpu/softmax.h"
 #include "kernels/cpu/tile.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/cpu/vector.h"
+
+/* Queries of a block that leaves out keys, or keys of one that leaves out queries. */
+#define BLOCK	12
+
+/* By how much a row of scores may be longer than the keys. */
+#define PADDING	16
 
 /* One head of one sentence. */
 typedef struct Head
@@ -22,7 +30,8 @@ typedef struct Head
 	int			n;				/* queries */
 	int			m;				/* keys */
 	int			stride;			/* of a row of scores */
-	int			width;			/* head size, a multiple of RN_WIDTH */
+	int			width;			/* head size, rounded up to whole vectors */
+	int			hidden;			/* keys after the query's position take no part */
 	size_t		query;			/* first query row */
 	size_t		key;			/* first key row */
 	size_t		scores;			/* where its scores begin */
@@ -31,14 +40,20 @@ typedef struct Head
 /* Scratch of one head, [rows][columns]. */
 typedef struct Scratch
 {
-	rn_real    *keys;			/* [width][stride] K or V transposed */
-	rn_real    *columns;		/* [m][width] K or V, when the head size is not a multiple of RN_WIDTH */
-	rn_real    *queries;		/* [n][width] likewise a result of n rows */
-	rn_real    *results;		/* [m][width] likewise a result of m rows */
+	rn_real    *columns;		/* [head size][stride] K or V transposed */
+	rn_real    *operand;		/* [n or m][width] a matrix filled up to whole vectors */
+	rn_real    *result;			/* [n or m][width] likewise a result */
 	rn_real    *scores;			/* [n][stride] */
 	rn_real    *dropped;		/* [n][stride] */
-	rn_real    *mask;			/* n * m in whole blocks */
+	rn_real    *mask;			/* n * m in whole blocks, and PADDING */
 } Scratch;
+
+/* A matrix within a larger one. */
+typedef struct Matrix
+{
+	const rn_real *x;
+	long		ld;
+} Matrix;
 
 static int
 round_to_width(int n)
@@ -54,6 +69,7 @@ take_scratch(RnLane *lane, const RnAttentionArgs *args, Scratch *scratch)
 	size_t		n = 0;
 	size_t		m = 0;
 	size_t		stride;
+	size_t		longer;
 	rn_real    *p;
 	int			s;
 
@@ -62,73 +78,124 @@ take_scratch(RnLane *lane, const RnAttentionArgs *args, Scratch *scratch)
 		n = RN_MAX(n, (size_t) (args->queries->offsets[s + 1] - args->queries->offsets[s]));
 		m = RN_MAX(m, (size_t) (args->keys->offsets[s + 1] - args->keys->offsets[s]));
 	}
+	longer = RN_MAX(n, m);
 	stride = (size_t) rn_attention_stride((int) m);
-	p = rn_lane_scratch(lane, (width * stride + 2 * m * width + n * width + 2 * n * stride +
-							   mask_length(n * m)) * sizeof(rn_real));
+	p = rn_lane_scratch(lane, (width * stride + 2 * longer * width + 2 * n * stride + mask_length(n * m) + PADDING) *
+						sizeof(rn_real));
 	if (p == NULL)
 		return 0;
-	scratch->keys = p;
-	scratch->columns = scratch->keys + width * stride;
-	scratch->results = scratch->columns + m * width;
-	scratch->queries = scratch->results + m * width;
-	scratch->scores = scratch->queries + n * width;
+	scratch->columns = p;
+	scratch->operand = scratch->columns + width * stride;
+	scratch->result = scratch->operand + longer * width;
+	scratch->scores = scratch->result + longer * width;
 	scratch->dropped = scratch->scores + n * stride;
 	scratch->mask = scratch->dropped + n * stride;
+	memset(scratch->mask + mask_length(n * m), 0, PADDING * sizeof(rn_real));
 	return 1;
 }
 
-/* scale X^T of [m, size] into [size][stride], zeros beyond m. */
+/* X^T of [m, size] into [size][stride], zeros beyond m. */
 static void
-transpose(const rn_real *x, int ld, int m, int size, int stride, rn_real scale, rn_real *t)
+transpose(Matrix x, int m, int size, int stride, rn_real *t)
 {
 	int			c;
-	int			j;
 
-	for (c = 0; c < size; c++, t += stride)
-	{
-		for (j = 0; j < m; j++)
-			t[j] = scale * x[(size_t) j * ld + c];
-		for (; j < stride; j++)
-			t[j] = 0;
-	}
+	transpose_panel(m, size, x.x, x.ld, t, stride);
+	for (c = 0; c < size && m < stride; c++)
+		memset(t + c * stride + m, 0, (size_t) (stride - m) * sizeof(rn_real));
 }
 
-/* X itself, or a copy of it filled up with zeros to whole vectors. */
-static const rn_real *
-whole_columns(const rn_real *x, int ld, int m, int size, int width, rn_real *copy, long *copy_ld)
+/* The matrix itself, or a copy of it filled up with zeros to whole vectors. */
+static Matrix
+whole_columns(const Head *head, Matrix x, int rows, int size, rn_real *copy)
 {
-	int			j;
-
-	*copy_ld = ld;
-	if (width == size)
-		return x;
-	for (j = 0; j < m; j++)
-	{
-		memcpy(copy + (size_t) j * width, x + (size_t) j * ld, (size_t) size * sizeof(rn_real));
-		memset(copy + (size_t) j * width + size, 0, (size_t) (width - size) * sizeof(rn_real));
-	}
-	*copy_ld = width;
-	return copy;
-}
-
-/* y (+)= A B of [m, size], with scratch where size is not whole vectors. */
-static void
-product_into(const Head *head, int size, int m, int k, const rn_real *a, long row, long step, const rn_real *b, long ldb,
-			 rn_real *scratch, rn_real *y, long ldy, int accumulate)
-{
+	Matrix		filled = {copy, head->width};
 	int			i;
 
 	if (head->width == size)
+		return x;
+	for (i = 0; i < rows; i++, copy += head->width)
 	{
-		rn_tile_product(m, size, k, 1, a, row, step, b, ldb, (rn_real) accumulate, y, ldy);
-		return;
+		memcpy(copy, x.x + i * x.ld, (size_t) size * sizeof(rn_real));
+		memset(copy + size, 0, (size_t) (head->width - size) * sizeof(rn_real));
 	}
-	rn_tile_product(m, head->width, k, 1, a, row, step, b, ldb, 0, scratch, head->width);
-	for (i = 0; i < m; i++)
+	return filled;
+}
+
+/* y (+)= what was computed into whole vectors. */
+static void
+copy_result(const Head *head, int rows, int size, const rn_real *result, rn_real *y, long ldy, int accumulate)
+{
+	int			i;
+
+	for (i = 0; i < rows; i++, y += ldy, result += head->width)
 		RN_VECTORS(j, n, size,
 		{
-			vector_put(y + i * ldy + j, vector_load(scratch + (size_t) i * head->width + j, n), n, accumulate);
+			vector_put(y + j, vector_load(result + j, n), n, accumulate);
 		});
+}
+
+/* S = scale X C^T where C^T lies in columns; only what some query of a block sees. */
+static void
+scores_product(const Head *head, int size, rn_real scale, Matrix x, const rn_real *columns, rn_real *s)
+{
+	const int	block = head->hidden ? BLOCK : head->n;
+	int			i;
+
+	for (i = 0; i < head->n; i += block)
+	{
+		const int	rows = RN_MIN(block, head->n - i);
+		const int	seen = head->hidden ? RN_MIN(head->stride, round_to_width(i + rows)) : head->stride;
+
+		rn_tile_product(rows, seen, size, scale, x.x + i * x.ld, x.ld, 1, columns, head->stride, 0,
+						s + (size_t) i * head->stride, head->stride);
+	}
+}
+
+/* y (+)= scale S X, a row for each query; x has whole columns. */
+static void
+query_product(const Head *head, int size, rn_real scale, const rn_real *s, Matrix x, rn_real *result, rn_real *y,
+			  long ldy, int accumulate)
+{
+	const int	block = head->hidden ? BLOCK : head->n;
+	const int	direct = head->width == size;
+	rn_real    *to = direct ? y : result;
+	const long	ld = direct ? ldy : head->width;
+	int			i;
+
+	for (i = 0; i < head->n; i += block)
+	{
+		const int	rows = RN_MIN(block, head->n - i);
+		const int	seen = head->hidden ? RN_MIN(head->m, i + rows) : head->m;
+
+		rn_tile_product(rows, head->width, seen, scale, s + (size_t) i * head->stride, head->stride, 1, x.x, x.ld,
+						direct && accumulate, to + i * ld, ld);
+	}
+	if (!direct)
+		copy_result(head, head->n, size, result, y, ldy, accumulate);
+}
+
+/* y (+)= scale S^T X, a row for each key; only queries that see a key of the block. */
+static void
+key_product(const Head *head, int size, rn_real scale, const rn_real *s, Matrix x, rn_real *result, rn_real *y, long ldy,
+			int accumulate)
+{
+	const int	block = head->hidden ? BLOCK : head->m;
+	const int	direct = head->width == size;
+	rn_real    *to = direct ? y : result;
+	const long	ld = direct ? ldy : head->width;
+	int			j;
+
+	for (j = 0; j < head->m; j += block)
+	{
+		const int	rows = RN_MIN(block, head->m - j);
+		const int	first = head->hidden ? RN_MIN(j, head->n) : 0;
+
+		rn_tile_product(rows, head->width, head->n - first, scale, s + (size_t) first * head->stride + j, 1, head->stride,
+						x.x + first * x.ld, x.ld, direct && accumulate, to + j * ld, ld);
+	}
+	if (!direct)
+		copy_result(head, head->m, size, result, y, ldy, accumulate);
 }
 
 /* The mask of a whole head: entry i * m + j. */
@@ -139,87 +206,55 @@ fill_mask(const RnAttentionArgs *args, const Head *head, rn_real *mask)
 			  (uint32_t) (mask_length((size_t) head->n * head->m) / RN_MASK_BLOCK), mask);
 }
 
-/* softmax(x / divisor) of the first count, zeros up to stride. */
+/*
+ * to = p mask.  A row of the mask is shorter than one of p; what is read of
+ * the next one meets the zeros of p.
+ */
 static void
-softmax_row(rn_real *x, int count, int stride, rn_real inverse_divisor)
+drop_row(int stride, const rn_real *p, const rn_real *mask, rn_real *to)
 {
-	RnVector	best = vector_set(x[0]);
-	RnVector	sum = {0};
-	rn_real		maximum;
-	rn_real		factor;
 	int			j;
 
-	RN_VECTORS(j, n, count,
-	{
-		best = vector_max(best, vector_fill_from(vector_load(x + j, n), n, x[0]));
-	});
-	maximum = vector_maximum(best);
-	RN_VECTORS(j, n, count,
-	{
-		RnVector	e = vector_first(vector_exp((vector_load(x + j, n) - maximum) * inverse_divisor), n);
-
-		sum += e;
-		vector_store(x + j, e, n);
-	});
-	factor = 1 / vector_sum(sum);
-	RN_VECTORS(j, n, count,
-	{
-		vector_store(x + j, factor * vector_load(x + j, n), n);
-	});
-	for (j = count; j < stride; j++)
-		x[j] = 0;
-}
-
-/* to = x mask for the first m, zeros up to stride. */
-static void
-drop_rows(const Head *head, const rn_real *x, const rn_real *mask, rn_real *to)
-{
-	int			i;
-
-	for (i = 0; i < head->n; i++, x += head->stride, mask += head->m, to += head->stride)
-	{
-		RN_VECTORS(j, n, head->m,
-		{
-			vector_store(to + j, vector_load(x + j, n) * vector_load(mask + j, n), n);
-		});
-		memset(to + head->m, 0, (size_t) (head->stride - head->m) * sizeof(rn_real));
-	}
+	for (j = 0; j < stride; j += RN_WIDTH)
+		*(RnVector *) (to + j) = *(const RnVector *) (p + j) * *(const RnVector *) (mask + j);
 }
 
 static void
-forward_head(const RnAttentionArgs *args, const Head *head, const Scratch *scratch)
+forward_head(const RnAttentionArgs *args, Head *head, const Scratch *scratch)
 {
 	const int	size = args->head_size;
 	const int	column = head->number * size;
 	const int	out_ld = args->heads * size;
+	const int	dropout = args->dropout.rate > 0.0;
 	const size_t length = (size_t) head->n * head->stride;
+	const Matrix q = {args->q + head->query * args->ldq + column, args->ldq};
+	const Matrix k = {args->k + head->key * args->ldk + column, args->ldk};
+	const Matrix v = {args->v + head->key * args->ldv + column, args->ldv};
 	rn_real    *p = args->probabilities != NULL ? args->probabilities + head->scores : scratch->scores;
-	const rn_real *weights = p;
-	const rn_real *v;
-	long		ldv;
 	int			i;
 
-	transpose(args->k + head->key * args->ldk + column, args->ldk, head->m, size, head->stride, (rn_real) args->scale,
-			  scratch->keys);
-	rn_tile_product(head->n, head->stride, size, 1, args->q + head->query * args->ldq + column, args->ldq, 1,
-					scratch->keys, head->stride, 0, p, head->stride);
+	/* scores that are handed on are handed on whole */
+	head->hidden = args->causal && args->scores_out == NULL;
+	transpose(k, head->m, size, head->stride, scratch->columns);
+	scores_product(head, size, (rn_real) args->scale, q, scratch->columns, p);
 	if (args->scores_in != NULL)
 		vector_add_row(p, args->scores_in + head->scores, (int) length);
 	if (args->scores_out != NULL)
 		memcpy(args->scores_out + head->scores, p, length * sizeof(rn_real));
-	for (i = 0; i < head->n; i++)
-		softmax_row(p + (size_t) i * head->stride, args->causal ? RN_MIN(i + 1, head->m) : head->m, head->stride,
-					(rn_real) (1.0 / args->score_divisor));
-	if (args->dropout.rate > 0.0)
-	{
+	if (dropout)
 		fill_mask(args, head, scratch->mask);
-		drop_rows(head, p, scratch->mask, scratch->dropped);
-		weights = scratch->dropped;
+	for (i = 0; i < head->n; i++)
+	{
+		rn_real    *row = p + (size_t) i * head->stride;
+
+		softmax_row(row, args->causal ? RN_MIN(i + 1, head->m) : head->m, head->stride,
+					(rn_real) (1.0 / args->score_divisor));
+		if (dropout)
+			drop_row(head->stride, row, scratch->mask + (size_t) i * head->m, scratch->dropped + (size_t) i * head->stride);
 	}
-	v = whole_columns(args->v + head->key * args->ldv + column, args->ldv, head->m, size, head->width, scratch->columns,
-					  &ldv);
-	product_into(head, size, head->n, head->m, weights, head->stride, 1, v, ldv, scratch->queries,
-				 args->output + head->query * out_ld + column, out_ld, 0);
+	head->hidden = args->causal;
+	query_product(head, size, 1, dropout ? scratch->dropped : p, whole_columns(head, v, head->m, size, scratch->operand),
+				  scratch->result, args->output + head->query * out_ld + column, out_ld, 0);
 }
 
 /* Queries that see nothing: 0. */
@@ -235,7 +270,7 @@ clear_rows(rn_real *x, int ld, int rows, int cols)
 /* Call work for each head of each sentence that has queries and keys. */
 static void
 each_head(RnLane *lane, const RnAttentionArgs *args,
-		  void (*work) (const RnAttentionArgs *args, const Head *head, const Scratch *scratch),
+		  void (*work) (const RnAttentionArgs *args, Head *head, const Scratch *scratch),
 		  void (*empty) (const RnAttentionArgs *args, const Head *head))
 {
 	Scratch		scratch;
@@ -279,24 +314,44 @@ rn_cpu_attention_forward(RnLane *lane, const RnAttentionArgs *args)
 }
 
 /*
- * dA of one row from dP and P, in place: dA = P (dP - sum P dP) / divisor,
- * plus what comes from the scores given to the layer above.
+ * One row of dA from dP, in place, and of dropout(P): with mask NULL
+ *
+ *		dA = P (dP - sum P dP) / divisor
+ *
+ * else dP mask stands for dP.  Where P is 0, dP need not be set.
  */
-static void
-softmax_gradient_row(const Head *head, const rn_real *p, rn_real *dp, rn_real inverse_divisor)
+RN_INLINE void
+gradient_row(int seen, int stride, const rn_real *p, const rn_real *mask, rn_real inverse_divisor, rn_real *da,
+			 rn_real *dropped)
 {
 	RnVector	sum = {0};
 	rn_real		mean;
+	int			j;
 
-	RN_VECTORS(j, n, head->m,
+	for (j = 0; j < seen; j += RN_WIDTH)
 	{
-		sum += vector_load(p + j, n) * vector_load(dp + j, n);
-	});
+		RnVector	d = *(const RnVector *) (da + j);
+		RnVector	w = *(const RnVector *) (p + j);
+
+		if (mask != NULL)
+		{
+			RnVector	f = *(const RnVector *) (mask + j);
+
+			d *= f;
+			*(RnVector *) (dropped + j) = w * f;
+			*(RnVector *) (da + j) = d;
+		}
+		sum += w * d;
+	}
 	mean = vector_sum(sum);
-	RN_VECTORS(j, n, head->stride,
+	for (j = 0; j < seen; j += RN_WIDTH)
+		*(RnVector *) (da + j) = *(const RnVector *) (p + j) * (*(const RnVector *) (da + j) - mean) * inverse_divisor;
+	for (; j < stride; j += RN_WIDTH)
 	{
-		vector_store(dp + j, vector_load(p + j, n) * (vector_load(dp + j, n) - mean) * inverse_divisor, n);
-	});
+		*(RnVector *) (da + j) = (RnVector) {0};
+		if (mask != NULL)
+			*(RnVector *) (dropped + j) = (RnVector) {0};
+	}
 }
 
 /*
@@ -305,60 +360,47 @@ softmax_gradient_row(const Head *head, const rn_real *p, rn_real *dp, rn_real in
  *		dQ = dA K scale,  dK = dA^T Q scale
  */
 static void
-backward_head(const RnAttentionArgs *args, const Head *head, const Scratch *scratch)
+backward_head(const RnAttentionArgs *args, Head *head, const Scratch *scratch)
 {
 	const int	size = args->head_size;
 	const int	column = head->number * size;
 	const int	out_ld = args->heads * size;
+	const int	dropout = args->dropout.rate > 0.0;
 	const size_t length = (size_t) head->n * head->stride;
+	const rn_real scale = (rn_real) args->scale;
 	const rn_real *p = args->probabilities + head->scores;
-	const rn_real *weights = p;
-	const rn_real *doutput = args->doutput + head->query * out_ld + column;
+	const Matrix q = {args->q + head->query * args->ldq + column, args->ldq};
+	const Matrix k = {args->k + head->key * args->ldk + column, args->ldk};
+	const Matrix v = {args->v + head->key * args->ldv + column, args->ldv};
+	const Matrix d = {args->doutput + head->query * out_ld + column, out_ld};
 	rn_real    *da = scratch->scores;
-	const rn_real *b;
-	long		ldb;
-	size_t		l;
 	int			i;
 
-	if (args->dropout.rate > 0.0)
-	{
+	head->hidden = args->causal;
+	transpose(v, head->m, size, head->stride, scratch->columns);
+	scores_product(head, size, 1, d, scratch->columns, da);
+	if (dropout)
 		fill_mask(args, head, scratch->mask);
-		drop_rows(head, p, scratch->mask, scratch->dropped);
-		weights = scratch->dropped;
-	}
-	if (args->dv != NULL)
-	{
-		b = whole_columns(doutput, out_ld, head->n, size, head->width, scratch->queries, &ldb);
-		product_into(head, size, head->m, head->n, weights, 1, head->stride, b, ldb, scratch->results,
-					 args->dv + head->key * args->lddv + column, args->lddv, args->accumulate_kv != 0);
-	}
-	transpose(args->v + head->key * args->ldv + column, args->ldv, head->m, size, head->stride, 1, scratch->keys);
-	rn_tile_product(head->n, head->stride, size, 1, doutput, out_ld, 1, scratch->keys, head->stride, 0, da, head->stride);
-	if (args->dropout.rate > 0.0)
-		drop_rows(head, da, scratch->mask, da);
 	for (i = 0; i < head->n; i++)
-		softmax_gradient_row(head, p + (size_t) i * head->stride, da + (size_t) i * head->stride,
-							 (rn_real) (1.0 / args->score_divisor));
+		gradient_row(args->causal ? RN_MIN(i + 1, head->m) : head->m, head->stride, p + (size_t) i * head->stride,
+					 dropout ? scratch->mask + (size_t) i * head->m : NULL, (rn_real) (1.0 / args->score_divisor),
+					 da + (size_t) i * head->stride, scratch->dropped + (size_t) i * head->stride);
+	if (args->dv != NULL)
+		key_product(head, size, 1, dropout ? scratch->dropped : p, whole_columns(head, d, head->n, size, scratch->operand),
+					scratch->result, args->dv + head->key * args->lddv + column, args->lddv, args->accumulate_kv);
 	if (args->dscores_out != NULL)
+	{
+		head->hidden = 0;		/* the layer above saw all of A */
 		vector_add_row(da, args->dscores_out + head->scores, (int) length);
+	}
 	if (args->dscores_in != NULL)
 		memcpy(args->dscores_in + head->scores, da, length * sizeof(rn_real));
-	for (l = 0; l < length; l++)
-		da[l] *= (rn_real) args->scale;
 	if (args->dq != NULL)
-	{
-		b = whole_columns(args->k + head->key * args->ldk + column, args->ldk, head->m, size, head->width,
-						  scratch->columns, &ldb);
-		product_into(head, size, head->n, head->m, da, head->stride, 1, b, ldb, scratch->queries,
-					 args->dq + head->query * args->lddq + column, args->lddq, args->accumulate_q != 0);
-	}
+		query_product(head, size, scale, da, whole_columns(head, k, head->m, size, scratch->operand), scratch->result,
+					  args->dq + head->query * args->lddq + column, args->lddq, args->accumulate_q);
 	if (args->dk != NULL)
-	{
-		b = whole_columns(args->q + head->query * args->ldq + column, args->ldq, head->n, size, head->width,
-						  scratch->queries, &ldb);
-		product_into(head, size, head->m, head->n, da, 1, head->stride, b, ldb, scratch->results,
-					 args->dk + head->key * args->lddk + column, args->lddk, args->accumulate_kv != 0);
-	}
+		key_product(head, size, scale, da, whole_columns(head, q, head->n, size, scratch->operand), scratch->result,
+					args->dk + head->key * args->lddk + column, args->lddk, args->accumulate_kv);
 }
 
 /* A sentence without queries or without keys: nothing flows. */

@@ -2,105 +2,148 @@
  * decode.c
  *		Attention of one decoding step: one query a row, over cached keys.
  *
+ * Cached rows lie apart and are used once, so what counts is how they are
+ * read: whole rows, all heads of them, a few rows at a time.
+ *
  * kernels/cpu/decode.c
  */
 #include "kernels/cpu/cpu.h"
 
-#include "kernels/cpu/exp.h"
+#include "kernels/cpu/softmax.h"
 #include "kernels/cpu/vector.h"
 
-static rn_real
-dot(const rn_real *x, const rn_real *y, int count)
+#define GROUP	4				/* cached rows at a time */
+
+/* Scores of one query, [heads][stride], stride a multiple of RN_WIDTH. */
+typedef struct Scores
 {
-	RnVector	sum = {0};
+	rn_real    *x;
+	int			stride;
+} Scores;
 
-	RN_VECTORS(j, n, count,
-	{
-		sum += vector_load(x + j, n) * vector_load(y + j, n);
-	});
-	return vector_sum(sum);
-}
-
-/* The cache row that entry i of a query's list names. */
-static size_t
-cache_row(const RnAttentionStepArgs *args, int row, int i)
-{
-	const int32_t at = args->first[row] + i;
-
-	return (size_t) (args->list != NULL ? args->list[at] : at);
-}
-
-/* Probabilities of one head of one row, from its scores. */
+/* The GROUP cached rows from entry i on; the last one again where there are fewer. */
 static void
-softmax(rn_real *x, int count, rn_real inverse_divisor)
+cached_rows(const RnAttentionStepArgs *args, int row, int i, const rn_real *cache, int ld, const rn_real *rows[GROUP])
 {
-	rn_real		maximum = x[0];
-	RnVector	sum = {0};
-	rn_real		factor;
-	int			i;
+	int			g;
 
-	for (i = 1; i < count; i++)
-		maximum = RN_MAX(x[i], maximum);
-	RN_VECTORS(j, n, count,
+	for (g = 0; g < GROUP; g++)
 	{
-		RnVector	e = vector_first(vector_exp((vector_load(x + j, n) - maximum) * inverse_divisor), n);
+		const int32_t at = args->first[row] + RN_MIN(i + g, args->count[row] - 1);
 
-		sum += e;
-		vector_store(x + j, e, n);
-	});
-	factor = 1 / vector_sum(sum);
-	for (i = 0; i < count; i++)
-		x[i] *= factor;
+		rows[g] = cache + (size_t) (args->list != NULL ? args->list[at] : at) * ld;
+	}
 }
 
+/* Q K^T scale of GROUP keys and all heads. */
 static void
-step_head(const RnAttentionStepArgs *args, int row, int head, rn_real *scores)
+group_scores(const RnAttentionStepArgs *args, const rn_real *q, const rn_real *const keys[GROUP], int i, Scores scores)
 {
 	const int	size = args->head_size;
-	const int	column = head * size;
-	const int	count = args->count[row];
-	const size_t at = ((size_t) row * args->heads + head) * args->score_stride;
-	const rn_real *q = args->q + (size_t) row * args->ldq + column;
-	rn_real    *output = args->output + (size_t) row * args->heads * size + column;
-	int			i;
+	const rn_real scale = (rn_real) args->scale;
+	int			h;
+	int			g;
 
-	for (i = 0; i < count; i++)
+	for (h = 0; h < args->heads; h++)
 	{
-		scores[i] = (rn_real) args->scale * dot(q, args->k + cache_row(args, row, i) * args->ldk + column, size);
-		if (args->scores_in != NULL)
-			scores[i] += args->scores_in[at + i];
-		if (args->scores_out != NULL)
-			args->scores_out[at + i] = scores[i];
-	}
-	softmax(scores, count, (rn_real) (1.0 / args->score_divisor));
-	if (args->probabilities != NULL)
-		memcpy(args->probabilities + at, scores, (size_t) count * sizeof(rn_real));
-	memset(output, 0, (size_t) size * sizeof(rn_real));
-	for (i = 0; i < count; i++)
-	{
-		const rn_real *v = args->v + cache_row(args, row, i) * args->ldv + column;
+		const int	column = h * size;
+		RnVector	sum[GROUP] = {{0}, {0}, {0}, {0}};
 
 		RN_VECTORS(j, n, size,
 		{
-			vector_store(output + j, vector_load(output + j, n) + scores[i] * vector_load(v + j, n), n);
+			const RnVector x = vector_load(q + column + j, n);
+
+			sum[0] += x * vector_load(keys[0] + column + j, n);
+			sum[1] += x * vector_load(keys[1] + column + j, n);
+			sum[2] += x * vector_load(keys[2] + column + j, n);
+			sum[3] += x * vector_load(keys[3] + column + j, n);
 		});
+		for (g = 0; g < GROUP; g++)
+			scores.x[(size_t) h * scores.stride + i + g] = scale * vector_sum(sum[g]);
+	}
+}
+
+/* output += P V of GROUP values and all heads. */
+static void
+group_output(const RnAttentionStepArgs *args, const rn_real *const values[GROUP], int i, Scores scores, rn_real *output)
+{
+	const int	size = args->head_size;
+	int			h;
+
+	for (h = 0; h < args->heads; h++)
+	{
+		const rn_real *p = scores.x + (size_t) h * scores.stride + i;
+		const int	column = h * size;
+
+		RN_VECTORS(j, n, size,
+		{
+			RnVector	sum = vector_load(output + column + j, n);
+
+			sum += p[0] * vector_load(values[0] + column + j, n);
+			sum += p[1] * vector_load(values[1] + column + j, n);
+			sum += p[2] * vector_load(values[2] + column + j, n);
+			sum += p[3] * vector_load(values[3] + column + j, n);
+			vector_store(output + column + j, sum, n);
+		});
+	}
+}
+
+/* From products to probabilities, and what is kept of both. */
+static void
+finish_scores(const RnAttentionStepArgs *args, int row, int head, rn_real *x, int stride)
+{
+	const int	count = args->count[row];
+	const size_t at = ((size_t) row * args->heads + head) * args->score_stride;
+
+	if (args->scores_in != NULL)
+		vector_add_row(x, args->scores_in + at, count);
+	if (args->scores_out != NULL)
+		memcpy(args->scores_out + at, x, (size_t) count * sizeof(rn_real));
+	softmax_row(x, count, stride, (rn_real) (1.0 / args->score_divisor));
+	if (args->probabilities != NULL)
+		memcpy(args->probabilities + at, x, (size_t) count * sizeof(rn_real));
+}
+
+static void
+step_row(const RnAttentionStepArgs *args, int row, Scores scores)
+{
+	const size_t width = (size_t) args->heads * args->head_size;
+	const int	count = args->count[row];
+	rn_real    *output = args->output + row * width;
+	const rn_real *rows[GROUP];
+	int			i;
+	int			h;
+
+	for (i = 0; i < count; i += GROUP)
+	{
+		cached_rows(args, row, i, args->k, args->ldk, rows);
+		group_scores(args, args->q + (size_t) row * args->ldq, rows, i, scores);
+	}
+	/* probabilities beyond count are 0, so repeated rows add nothing */
+	for (h = 0; h < args->heads; h++)
+		finish_scores(args, row, h, scores.x + (size_t) h * scores.stride, scores.stride);
+	memset(output, 0, width * sizeof(rn_real));
+	for (i = 0; i < count; i += GROUP)
+	{
+		cached_rows(args, row, i, args->v, args->ldv, rows);
+		group_output(args, rows, i, scores, output);
 	}
 }
 
 void
 rn_cpu_attention_step(RnLane *lane, const RnAttentionStepArgs *args)
 {
-	rn_real    *scores;
+	const int	unit = RN_MAX(RN_WIDTH, GROUP);
+	Scores		scores;
 	int			longest = 0;
 	int			r;
-	int			h;
 
 	for (r = 0; r < args->rows; r++)
 		longest = RN_MAX(longest, args->count[r]);
-	scores = rn_lane_scratch(lane, (size_t) (longest + RN_WIDTH) * sizeof(rn_real));
-	if (scores == NULL)
+	scores.stride = (longest + unit - 1) / unit * unit;
+	scores.x = rn_lane_scratch(lane, (size_t) args->heads * scores.stride * sizeof(rn_real));
+	if (scores.x == NULL)
 		return;
 	for (r = 0; r < args->rows; r++)
-		for (h = 0; h < args->heads; h++)
-			step_head(args, r, h, scores);
+		step_row(args, r, scores);
 }

@@ -1,6 +1,6 @@
 /*
  * exp.h
- *		exp and erf of a vector.
+ *		exp and the normal distribution of a vector.
  *
  * In float by polynomials of our own, held to libm in test_kernels.c; in the
  * double build, which is a judge, by libm itself.  Neither may be compiled
@@ -26,12 +26,13 @@ vector_exp(RnVector x)
 }
 
 RN_INLINE RnVector
-vector_erf(RnVector x)
+vector_normal(RnVector x, RnVector *bell)
 {
 	int			l;
 
+	*bell = vector_exp(-0.5 * x * x);
 	for (l = 0; l < RN_WIDTH; l++)
-		x[l] = erf(x[l]);
+		x[l] = 0.5 * erfc(x[l] * -0.70710678118654752);
 	return x;
 }
 
@@ -60,14 +61,29 @@ vector_exp(RnVector x)
 	return vector_and(~(x < -87.3f), (RnVector) ((RnInts) p + scale));
 }
 
+/*
+ * The cumulative normal distribution: for x < 0
+ *
+ *		Phi(x) = exp(-x^2 / 2) t p(t),  t = 1 / (1 - 0.305 x)
+ *
+ * where p is fitted to a relative error of 1e-7 over -13.3 .. 0 (below, the
+ * exponential is 0), and Phi(x) = 1 - Phi(-x).  Gives exp(-x^2 / 2) too.
+ */
 RN_INLINE RnVector
-vector_erf(RnVector x)
+vector_normal(RnVector x, RnVector *bell)
 {
-	int			l;
+	RnVector	t = 1.0f / (1.0f + 0.305f * vector_abs(x));
+	RnVector	p = t * 0.0366991747f - 0.152988255f;
 
-	for (l = 0; l < RN_WIDTH; l++)
-		x[l] = erff(x[l]);
-	return x;
+	*bell = vector_exp(-0.5f * x * x);
+	p = p * t + 0.18571679f;
+	p = p * t - 0.0379767245f;
+	p = p * t + 0.121021624f;
+	p = p * t + 0.103420883f;
+	p = p * t + 0.122466814f;
+	p = p * t + 0.121639733f;
+	p = p * t * *bell;
+	return vector_select(x < 0, p, 1.0f - p);
 }
 
 #endif

@@ -13,23 +13,25 @@
 #include "kernels/cpu/mask.h"
 #include "kernels/cpu/vector.h"
 
-#define SQRT_HALF			((rn_real) 0.70710678118654752)
 #define INVERSE_SQRT_2PI	((rn_real) 0.39894228040143268)
 
 /* x Phi(x) */
 RN_INLINE RnVector
 gelu(RnVector x)
 {
-	return x * ((rn_real) 0.5 * vector_erf(x * SQRT_HALF) + (rn_real) 0.5);
+	RnVector	bell;
+
+	return x * vector_normal(x, &bell);
 }
 
 /* Phi(x) + x phi(x) */
 RN_INLINE RnVector
 gelu_slope(RnVector x)
 {
-	RnVector	cumulative = (rn_real) 0.5 * vector_erf(x * SQRT_HALF) + (rn_real) 0.5;
+	RnVector	bell;
+	RnVector	cumulative = vector_normal(x, &bell);
 
-	return cumulative + x * INVERSE_SQRT_2PI * vector_exp((rn_real) -0.5 * x * x);
+	return cumulative + INVERSE_SQRT_2PI * x * bell;
 }
 
 /* mask NULL: no dropout. */

@@ -241,26 +241,27 @@ vector_sum(RnVector v)
 #endif
 }
 
+/* Set in the first n lanes. */
+RN_INLINE RnInts
+vector_lanes(int n)
+{
+	static const RnLaneInt numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+	return *(const RnInts *) numbers < (RnLaneInt) n;
+}
+
 /* The first n lanes, the others 0. */
 RN_INLINE RnVector
 vector_first(RnVector v, int n)
 {
-	int			l;
-
-	for (l = n; l < RN_WIDTH; l++)
-		v[l] = 0;
-	return v;
+	return n == RN_WIDTH ? v : vector_and(vector_lanes(n), v);
 }
 
 /* The first n lanes, the others x. */
 RN_INLINE RnVector
 vector_fill_from(RnVector v, int n, rn_real x)
 {
-	int			l;
-
-	for (l = n; l < RN_WIDTH; l++)
-		v[l] = x;
-	return v;
+	return n == RN_WIDTH ? v : vector_select(vector_lanes(n), v, vector_set(x));
 }
 
 /* Sum in double, for sums that are kept for long. */
