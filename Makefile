@@ -70,7 +70,7 @@ OBJS = \
 	src/base/utf8.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate damaged drop
+REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate damaged
 REGRESS_OPTS = --inputdir=$(srcdir) --outputdir=build/regress
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/nearest.h"
+#include "base/nearest.h"
 #include "model/scheme_list.h"
 
 /* Fields differ in type only: memcpy in and out of them. */

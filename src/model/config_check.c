@@ -63,23 +63,19 @@ check_scheme_options(RnContext *ctx, const RnConfig *config)
 	return RN_OK;
 }
 
-/* Which places of the norm a scheme with option "norm" knows. */
+/* Which places of the norm a scheme knows stands with the scheme. */
 static RnStatus
 check_norm(RnContext *ctx, const RnConfig *config, const char *scheme)
 {
-	if (config->norm == RN_NORM_PRE && strcmp(scheme, "rezero") == 0)
-	{
-		rn_fail(ctx, RN_INVALID, "residual scheme \"rezero\" has no variant with norm \"pre\"");
-		rn_hint(ctx, "Choose norm \"none\" or \"post\".");
-		return ctx->status;
-	}
-	if (config->norm == RN_NORM_NONE && strcmp(scheme, "dlcl") == 0)
-	{
-		rn_fail(ctx, RN_INVALID, "residual scheme \"dlcl\" has no variant with norm \"none\"");
-		rn_hint(ctx, "Choose norm \"pre\" or \"post\".");
-		return ctx->status;
-	}
-	return RN_OK;
+	static const char *const places[] = {NULL, "post", "pre", "none"};	/* in the order of RnNormPlace */
+	const char *norms = rn_scheme_info(scheme)->norms;
+	const char *place = places[config->norm];
+
+	if (place == NULL || norms[0] == '\0' || has_word(norms, place))
+		return RN_OK;
+	rn_fail(ctx, RN_INVALID, "residual scheme \"%s\" has no variant with norm \"%s\"", scheme, place);
+	rn_hint(ctx, "Its variants are: %s.", norms);
+	return ctx->status;
 }
 
 static RnStatus

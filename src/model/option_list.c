@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#include "model/nearest.h"
+#include "base/nearest.h"
 
 #define FIELD(field)	offsetof(RnConfig, field), sizeof(((RnConfig *) 0)->field), 0
 #define FIELDS(field, other) \

@@ -18,6 +18,7 @@ typedef struct RnSchemeInfo
 	const char *parameters;		/* beyond Post-LN's: "2 d a stack" */
 	const char *cost;			/* over Post-LN's, in words */
 	const char *options;		/* names of options that are its own, separated by blanks */
+	const char *norms;			/* values of option norm that it knows, likewise; "" without that option */
 	const char *paper;
 } RnSchemeInfo;
 

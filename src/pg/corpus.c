@@ -30,7 +30,7 @@
 #include "utils/rel.h"
 
 #include "encoding.h"
-#include "model/nearest.h"
+#include "base/nearest.h"
 
 /* ---- checks ---- */
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/nearest.h"
+#include "base/nearest.h"
 
 #define FIELD(field)	offsetof(RnSearchOptions, field), sizeof(((RnSearchOptions *) 0)->field), 0
 

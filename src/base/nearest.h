@@ -5,7 +5,7 @@
  * Small enough to live in its header, so that the two tables of names that
  * use it need no third object in both programs.
  *
- * src/model/nearest.h
+ * src/base/nearest.h
  */
 #ifndef RN_NEAREST_H
 #define RN_NEAREST_H
