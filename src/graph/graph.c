@@ -447,7 +447,7 @@ spoil_dead(RnGraph *graph, int time)
 static RnStatus
 check_stop(RnContext *ctx, const RnGraph *graph)
 {
-	if (graph->pass.stop == NULL || !*graph->pass.stop)
+	if (graph->pass.stop == NULL || !__atomic_load_n(graph->pass.stop, __ATOMIC_RELAXED))
 		return RN_OK;
 	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
 	return rn_fail(ctx, RN_CANCELLED, "computation was stopped");
