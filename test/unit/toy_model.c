@@ -67,6 +67,7 @@ create(RnContext *ctx, ToyModel *toy, int layers, int d_model, int max_length, u
 	static const RnSpecialIds special = {RN_PAD_ID, RN_START_ID, RN_END_ID};
 	RnTokenizerOptions options;
 	Feed		feed;
+	size_t		i;
 
 	memset(&feed, 0, sizeof(feed));
 	memset(&options, 0, sizeof(options));
@@ -87,6 +88,9 @@ create(RnContext *ctx, ToyModel *toy, int layers, int d_model, int max_length, u
 	if (toy->values == NULL)
 		return rn_out_of_memory(ctx, rn_model_params(toy->model)->size * sizeof(rn_real));
 	rn_model_initialize(toy->model, seed, toy->values);
+	/* weights cross the wire as float, also between programs that compute in double */
+	for (i = 0; i < rn_model_params(toy->model)->size; i++)
+		toy->values[i] = (float) toy->values[i];
 	return RN_OK;
 }
 
