@@ -4,7 +4,7 @@
 LOAD 'residual';
 SELECT name, setting, unit, context, vartype, min_val, max_val
   FROM pg_settings WHERE name LIKE 'residual.%' AND name <> 'residual.engine' ORDER BY name COLLATE "C";
-SELECT context, vartype FROM pg_settings WHERE name = 'residual.engine';
+SELECT context, vartype, boot_val LIKE '%/residual_engine' AS beside_library FROM pg_settings WHERE name = 'residual.engine';
 SELECT name FROM pg_settings WHERE name LIKE 'residual.%' AND (short_desc = '' OR short_desc NOT LIKE '%.');
 
 -- what a session may choose

@@ -127,7 +127,7 @@ define_for_serving(void)
 void
 res_settings_define(void)
 {
-	char		engine[MAXPGPATH];
+	static char engine[MAXPGPATH];	/* the default stays where it is: the server looks at it again */
 
 	/* an installation's own: $libdir of the running server */
 	snprintf(engine, sizeof(engine), "%s/residual_engine", pkglib_path);
