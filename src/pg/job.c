@@ -107,6 +107,12 @@ res_job_find_for_update(int64 id, ResJob *job)
 	return find("SELECT " JOB_COLUMNS " FROM residual.job WHERE id = $1 FOR UPDATE", id, job, true);
 }
 
+bool
+res_job_find_unless_locked(int64 id, ResJob *job)
+{
+	return find("SELECT " JOB_COLUMNS " FROM residual.job WHERE id = $1 FOR UPDATE SKIP LOCKED", id, job, true);
+}
+
 void
 res_job_get(int64 id, Oid role, ResJob *job)
 {

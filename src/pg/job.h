@@ -60,6 +60,9 @@ extern void res_job_get(int64 id, Oid role, ResJob *job);
 /* Lock the row until the end of the transaction, then read it as it is now. */
 extern bool res_job_find_for_update(int64 id, ResJob *job);
 
+/* The same without waiting: false as well when somebody else has the row locked. */
+extern bool res_job_find_unless_locked(int64 id, ResJob *job);
+
 /* What residual_jobs would show: also "interrupted". */
 extern const char *res_job_state_name(const ResJob *job);
 extern bool res_job_has_ended(const ResJob *job);

@@ -50,16 +50,18 @@ start_pending(void)
 
 	for (item = pending; item != NULL; item = item->next)
 	{
-		bool		started = res_launch_now(&item->launch);
+		bool		handed_over;
 
-		if (!started)
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("no background worker is free: job " INT64_FORMAT " stays queued", item->launch.job),
-					 res_launcher_notify(item->launch.database) ?
-					 errhint("It starts when a worker is free; max_worker_processes is %d.", max_worker_processes) :
-					 errhint("Start it later with residual_resume(" INT64_FORMAT "), or raise max_worker_processes, which is %d.",
-							 item->launch.job, max_worker_processes)));
+		if (res_launch_now(&item->launch))
+			continue;
+		handed_over = res_launcher_hand_over(&item->launch);
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free: job " INT64_FORMAT " stays queued", item->launch.job),
+				 handed_over ?
+				 errhint("It starts when a worker is free; max_worker_processes is %d.", max_worker_processes) :
+				 errhint("Start it later with residual_resume(" INT64_FORMAT "), or raise max_worker_processes, which is %d.",
+						 item->launch.job, max_worker_processes)));
 	}
 	pending = NULL;
 }

@@ -36,6 +36,9 @@ extern bool res_launcher_runs(void);
 /* Tell it that a database has jobs that wait for a place; false when there is no launcher. */
 extern bool res_launcher_notify(Oid database);
 
+/* Have it start the worker when the server has a slot; false when there is no launcher, or it has enough to do. */
+extern bool res_launcher_hand_over(const ResLaunch *launch);
+
 /* Tell it that a place has become free. */
 extern void res_launcher_wake(void);
 

@@ -48,6 +48,8 @@ PGDLLEXPORT void res_scan_main(Datum argument);
 #define MAX_WAITING		64
 #define MAX_ATTEMPTS	5
 #define LONGEST_SLEEP	60000	/* ms */
+#define RETRY_SLEEP		1000	/* ms, while no worker is free */
+#define MAX_HANDED_OVER	64
 
 /* In shared memory. */
 typedef struct Launcher
@@ -56,6 +58,8 @@ typedef struct Launcher
 	Latch	   *latch;			/* of the launcher; NULL while none runs */
 	int			n_waiting;
 	Oid			waiting[MAX_WAITING];	/* databases with jobs that wait */
+	int			n_handed_over;
+	ResLaunch	handed_over[MAX_HANDED_OVER];	/* workers that found no slot; only the launcher removes them */
 } Launcher;
 
 /* What a worker that looks through a database is told. */
@@ -137,21 +141,69 @@ res_launcher_wake(void)
 		SetLatch(latch);
 }
 
-bool
-res_launcher_notify(Oid database)
+static void
+note_waiting(Oid database)
 {
 	int			i;
 
-	if (!res_launcher_runs())
-		return false;
 	SpinLockAcquire(&launcher->mutex);
 	for (i = 0; i < launcher->n_waiting && launcher->waiting[i] != database; i++)
 		;
 	if (i == launcher->n_waiting && i < MAX_WAITING)
 		launcher->waiting[launcher->n_waiting++] = database;
 	SpinLockRelease(&launcher->mutex);
+}
+
+bool
+res_launcher_notify(Oid database)
+{
+	if (!res_launcher_runs())
+		return false;
+	note_waiting(database);
 	res_launcher_wake();
 	return true;
+}
+
+bool
+res_launcher_hand_over(const ResLaunch *launch)
+{
+	int			i;
+
+	if (!res_launcher_runs())
+		return false;
+	SpinLockAcquire(&launcher->mutex);
+	for (i = 0; i < launcher->n_handed_over; i++)
+	{
+		if (launcher->handed_over[i].job == launch->job && launcher->handed_over[i].database == launch->database)
+			break;
+	}
+	if (i == launcher->n_handed_over && i < MAX_HANDED_OVER)
+		launcher->handed_over[launcher->n_handed_over++] = *launch;
+	SpinLockRelease(&launcher->mutex);
+	res_launcher_wake();
+	return i < MAX_HANDED_OVER;
+}
+
+static bool
+first_handed_over(ResLaunch *launch)
+{
+	bool		found;
+
+	SpinLockAcquire(&launcher->mutex);
+	found = launcher->n_handed_over > 0;
+	if (found)
+		*launch = launcher->handed_over[0];
+	SpinLockRelease(&launcher->mutex);
+	return found;
+}
+
+static void
+remove_first_handed_over(void)
+{
+	SpinLockAcquire(&launcher->mutex);
+	launcher->n_handed_over--;
+	memmove(launcher->handed_over, launcher->handed_over + 1, launcher->n_handed_over * sizeof(ResLaunch));
+	SpinLockRelease(&launcher->mutex);
 }
 
 static Oid
@@ -250,28 +302,51 @@ look_through_all(void)
 	list_free(databases);
 }
 
-static void
+/*
+ * By the launcher itself: where one slot is left, a worker that looks through
+ * the database takes the very slot that the training needs.
+ */
+static bool
+start_handed_over(void)
+{
+	ResLaunch	launch;
+
+	while (first_handed_over(&launch))
+	{
+		if (!res_launch_now(&launch))
+			return false;
+		remove_first_handed_over();
+	}
+	return true;
+}
+
+/* False when something is left that only time can help. */
+static bool
 serve_waiting(void)
 {
 	List	   *tried = NIL;
 	Oid			database;
+	bool		all = true;
 
-	while (res_job_place_is_free() && OidIsValid(database = next_waiting()))
+	while (all && res_job_place_is_free() && OidIsValid(database = next_waiting()))
 	{
 		/* what could not be started at once is noted again: no second turn before others had one */
 		if (list_member_oid(tried, database) || !look_through(database, false))
 		{
-			(void) res_launcher_notify(database);
-			break;
+			note_waiting(database);
+			all = false;
 		}
 		tried = lappend_oid(tried, database);
 	}
 	list_free(tried);
+	return all;
 }
 
 void
 res_launcher_main(Datum argument)
 {
+	long		sleep = RETRY_SLEEP;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, SIG_IGN);
@@ -285,7 +360,7 @@ res_launcher_main(Datum argument)
 	look_through_all();
 	for (;;)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LONGEST_SLEEP, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -293,7 +368,7 @@ res_launcher_main(Datum argument)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		serve_waiting();
+		sleep = start_handed_over() && serve_waiting() ? LONGEST_SLEEP : RETRY_SLEEP;
 	}
 }
 
@@ -358,7 +433,8 @@ start_jobs(const ScanOrder *scan)
 
 	for (i = 0; i < n; i++)
 	{
-		if (!res_job_find_for_update(jobs[i], &job) || res_job_has_ended(&job) ||
+		/* a row that somebody has locked is being started or ended already, and must not hold up the others */
+		if (!res_job_find_unless_locked(jobs[i], &job) || res_job_has_ended(&job) ||
 			!prepare(&job, attempts[i], scan->interrupted))
 			continue;
 		if (started == res_max_jobs)
@@ -381,6 +457,7 @@ res_scan_main(Datum argument)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(scan.database, InvalidOid, 0);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", "10s", PGC_SUSET, PGC_S_SESSION);	/* the launcher waits for us */
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());

@@ -54,5 +54,20 @@ $node->safe_psql('postgres', "UPDATE residual.job SET state = 'running', attempt
 $node->restart;
 is($node->safe_psql('postgres', "SELECT residual_wait($first, '500 ms')"), 'interrupted', 'after five attempts the launcher leaves a job alone');
 
+# one slot for all: launcher, serving and logical replication have three
+$node->append_conf('postgresql.conf', "max_worker_processes = 4\nresidual.max_jobs = 2");
+$node->restart;
+$first = train($node, 'in_the_slot', max_steps => 100000000);
+ok(wait_training($node, $first), 'a job has the last slot');
+my $log = -s $node->logfile;
+($status, $stdout, $stderr) = $node->psql('postgres', 'SELECT ' . sprintf($call, 'for_the_slot'));
+$second = $stdout;
+like($stderr, qr/WARNING:  no background worker is free.*It starts when a worker is free/s, 'another one finds none');
+$node->safe_psql('postgres', 'SELECT pg_sleep(1.5)');
+$node->safe_psql('postgres', "SELECT residual_cancel($first)");
+is($node->safe_psql('postgres', "SELECT residual_wait($second, '60 s')"), 'done', 'and starts when the slot is free');
+my $tries = () = slurp_file($node->logfile, $log) =~ /no background worker is free/g;
+cmp_ok($tries, '<', 5, 'the launcher has waited for it quietly');
+
 $node->stop;
 done_testing();
