@@ -221,7 +221,11 @@ engine_arguments(void)
 static char *
 engine_settings(void)
 {
-	return psprintf("%s %s", res_engine_path, engine_arguments());
+	char	   *arguments = engine_arguments();
+	char	   *settings = psprintf("%s %s", res_engine_path, arguments);
+
+	pfree(arguments);			/* asked for at each ping of an engine that may live for years */
+	return settings;
 }
 
 static bool
