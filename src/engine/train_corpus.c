@@ -351,7 +351,8 @@ rn_job_open_corpora(RnContext *ctx, RnJob *job)
 	RN_TRY(rn_corpus_finish(ctx, job->held_out));
 	if (rn_corpus_pairs(job->training) == 0)
 		return no_pairs(ctx, job);
-	qsort(job->sentences, (size_t) job->n_sentences, sizeof(RnSentence), compare_sentences);
+	if (job->n_sentences > 0)
+		qsort(job->sentences, (size_t) job->n_sentences, sizeof(RnSentence), compare_sentences);
 	RN_TRY(rn_batch_reader_create(ctx, job->training, &options, &job->reader));
 	if (rn_corpus_pairs(job->held_out) > 0)
 		RN_TRY(rn_batch_reader_create(ctx, job->held_out, &in_order, &job->held_out_reader));
