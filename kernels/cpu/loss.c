@@ -27,32 +27,37 @@ row_maximum(const rn_real *x, int count)
 /* Sums of this many vectors are kept in rn_real, sums of sums in double. */
 #define PART	(64 * RN_WIDTH)
 
-/* sum exp(x - maximum), and sum (x - maximum) */
-static double
-row_sums(const rn_real *x, int count, rn_real maximum, double *sum_logits)
+/*
+ * sum exp(x - maximum), and sum (x - maximum).  With exponentials, which may
+ * be x, they are kept.
+ */
+RN_INLINE double
+row_sums(const rn_real *x, int count, rn_real maximum, rn_real *exponentials, double *sum_logits)
 {
-	double		exponentials = 0.0;
+	double		total = 0.0;
 	double		logits = 0.0;
 	int			at;
 
 	for (at = 0; at < count; at += PART)
 	{
-		const rn_real *p = x + at;
-		RnVector	e = {0};
+		RnVector	sum = {0};
 		RnVector	s = {0};
 
 		RN_VECTORS(j, n, RN_MIN(PART, count - at),
 		{
-			RnVector	v = vector_load(p + j, n) - maximum;
+			RnVector	v = vector_load(x + at + j, n) - maximum;
+			RnVector	e = vector_exp(v);
 
-			e += vector_first(vector_exp(v), n);
+			sum += vector_first(e, n);
 			s += vector_first(v, n);
+			if (exponentials != NULL)
+				vector_store(exponentials + at + j, e, n);
 		});
-		exponentials += vector_sum_double(e);
+		total += vector_sum_double(sum);
 		logits += vector_sum_double(s);
 	}
 	*sum_logits = logits;
-	return exponentials;
+	return total;
 }
 
 /*
@@ -76,10 +81,12 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 		rn_real    *logits = args->logits + i * cols;
 		rn_real    *target = logits + args->targets[i];
 		const rn_real maximum = row_maximum(logits, args->cols);
+		const double target_logit = (double) *target - maximum;
 		double		sum_logits;
-		const double sum = row_sums(logits, args->cols, maximum, &sum_logits);
-		const double lse = log(sum);	/* less the maximum, as are the logits below */
-		const double nll = lse - ((double) *target - maximum);
+		const double sum = args->gradient ? row_sums(logits, args->cols, maximum, logits, &sum_logits) :
+			row_sums(logits, args->cols, maximum, NULL, &sum_logits);
+		const double lse = log(sum);	/* less the maximum, as are the logits */
+		const double nll = lse - target_logit;
 
 		*args->nll_sum += nll;
 		*args->loss_sum += own * nll + every * (args->cols * lse - sum_logits);
@@ -92,7 +99,7 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 
 			RN_VECTORS(j, n, args->cols,
 			{
-				vector_store(logits + j, factor * vector_exp(vector_load(logits + j, n) - maximum) - less, n);
+				vector_store(logits + j, factor * vector_load(logits + j, n) - less, n);
 			});
 			*target -= (rn_real) (args->gradient_scale * own);
 		}
@@ -157,7 +164,7 @@ rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, con
 	{
 		const rn_real maximum = row_maximum(logits, cols);
 		double		sum_logits;
-		const double lse = maximum + log(row_sums(logits, cols, maximum, &sum_logits));
+		const double lse = maximum + log(row_sums(logits, cols, maximum, NULL, &sum_logits));
 		int			count = 0;
 		int			j;
 
