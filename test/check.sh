@@ -108,7 +108,7 @@ if wanted servers; then
 say "servers: crashes, cancels, replication"
 mkdir -p "$WORK/tap"
 give_to_server "$WORK"
-for script in test/t/*.pl; do
+for script in test/t/[0-9]*.pl; do
 	[ -f "$script" ] || continue
 	name=$(basename "$script" .pl)
 	(cd "$WORK" && as_server env RESIDUAL_STAGE="$RESIDUAL_STAGE" PG_REGRESS="$PG_REGRESS" TESTDATADIR="$WORK/tap/$name" \
