@@ -8,9 +8,9 @@
  *
  * A translation changes nothing in the engine, so when the engine dies it is
  * asked again.  A text that kills the engine must not do so for ever, nor cost
- * other sessions their answers: three tries, and the last one alone, that is
- * one session of the cluster at a time, so that those who were merely present
- * are not killed a third time by the culprit.
+ * other sessions their answers: three tries, the last of them while no other
+ * session of the cluster is trying again, so that those who were merely
+ * present are not killed a third time by the culprits.
  *
  * src/pg/engine_client.c
  */
@@ -300,13 +300,13 @@ ask(const ResModel *model, uint64 id, RnFrame *answer)
 	return true;
 }
 
-/* The lock by which last tries happen one at a time; waits for it. */
+/* The lock by which a last try happens while nobody else tries again; waits for it. */
 static int
-lock_alone(void)
+lock_again(bool last)
 {
 	int			fd;
 
-	while ((fd = res_lock_file(RES_SERVE_ALONE)) < 0)
+	while ((fd = res_lock_file(RES_SERVE_ALONE, !last)) < 0)
 		res_serve_wait(0, 10);
 	return fd;
 }
@@ -323,11 +323,14 @@ ask_repeatedly(const ResModel *model, uint64 id, RnFrame *answer)
 
 		for (try = 1; try <= TRIES && !answered; try++)
 		{
-			if (try == TRIES)
-				lock = lock_alone();
+			if (try > 1)
+				lock = lock_again(try == TRIES);
 			answered = ask(model, id, answer);
 			if (!answered)
 				res_serve_disconnect();
+			if (lock >= 0)
+				close(lock);
+			lock = -1;
 		}
 		res_serve_set_busy(false);
 	}
@@ -340,8 +343,6 @@ ask_repeatedly(const ResModel *model, uint64 id, RnFrame *answer)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (lock >= 0)
-		close(lock);
 	return answered;
 }
 

@@ -124,7 +124,7 @@ start_supervisor(Starting *starting)
 		starting->handle = NULL;
 	}
 	if (starting->lock < 0)
-		starting->lock = res_lock_file(RES_SERVE_START);
+		starting->lock = res_lock_file(RES_SERVE_START, false);
 	if (starting->lock < 0)
 		return;					/* somebody else is at it */
 	if (!res_serve_start_worker(&starting->handle))

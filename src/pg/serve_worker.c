@@ -59,11 +59,11 @@ static int	failures;			/* in a row */
 static bool preloaded;			/* noted in the postmaster, inherited by all */
 
 int
-res_lock_file(const char *path)
+res_lock_file(const char *path, bool shared)
 {
 	int			fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
 
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (fd >= 0 && flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 	{
 		close(fd);
 		fd = -1;
@@ -390,7 +390,7 @@ res_serve_main(Datum arg)
 	pqsignal(SIGINT, SIG_IGN);	/* pg_cancel_backend has nothing to cancel here */
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	if (res_lock_file(RES_SERVE_LOCK) < 0)
+	if (res_lock_file(RES_SERVE_LOCK, false) < 0)
 	{
 		ereport(DEBUG1, (errmsg_internal("another supervisor is running")));
 		proc_exit(0);			/* 0: do not start this one again */

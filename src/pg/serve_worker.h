@@ -25,10 +25,10 @@
 #define RES_SERVE_SOCKET	"pg_stat_tmp/residual.sock"
 #define RES_SERVE_LOCK		"pg_stat_tmp/residual.lock"
 #define RES_SERVE_START		"pg_stat_tmp/residual.start"	/* held by the session that registers one */
-#define RES_SERVE_ALONE		"pg_stat_tmp/residual.alone"	/* held by the session that tries its last time */
+#define RES_SERVE_ALONE		"pg_stat_tmp/residual.alone"	/* held by sessions that try again */
 
-/* A descriptor that holds the file's lock until it is closed, or -1: somebody else has it. */
-extern int	res_lock_file(const char *path);
+/* A descriptor that holds the file's lock until it is closed, or -1: others have it. */
+extern int	res_lock_file(const char *path, bool shared);
 
 /* Does the server itself start, and restart, a supervisor? */
 extern bool res_serve_is_preloaded(void);
