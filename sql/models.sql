@@ -119,6 +119,13 @@ SELECT residual_rename_model('refuser', 'refuser');
 SELECT residual_rename_model('refuser', '');
 SELECT residual_rename_model('refuser', repeat('x', 64));
 SELECT residual_rename_model('nobody', 'somebody');
+-- nor to what is on its way
+BEGIN;
+SELECT residual_train('coming', 'pairs', 'en', 'de', '{"max_steps": 1}') IS NOT NULL AS queued;
+\set VERBOSITY sqlstate
+SELECT residual_rename_model('refuser', 'coming');
+\set VERBOSITY default
+ROLLBACK;
 EXECUTE ask;
 DEALLOCATE ask;
 

@@ -17,6 +17,9 @@ typedef struct ResLaunch
 	int64		job;
 } ResLaunch;
 
+/* ERROR unless a worker may connect to this database as the role. */
+extern void res_launch_check_role(Oid role);
+
 /*
  * Start a worker for the job when the transaction commits; none when it, or
  * the savepoint around the call, rolls back.  PREPARE TRANSACTION is refused

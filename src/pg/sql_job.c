@@ -25,6 +25,7 @@
 #include "engine_process.h"
 #include "job.h"
 #include "launch.h"
+#include "model_catalog.h"
 
 PG_FUNCTION_INFO_V1(residual_wait);
 PG_FUNCTION_INFO_V1(residual_cancel);
@@ -143,7 +144,7 @@ signal_worker(const ResJob *job)
 	PGPROC	   *worker = BackendPidGetProc(job->pid);
 
 	return worker != NULL && worker->isBackgroundWorker && worker->databaseId == MyDatabaseId &&
-		kill(job->pid, SIGINT) == 0;
+		worker->roleId == job->owner && kill(job->pid, SIGINT) == 0;
 }
 
 Datum
@@ -171,6 +172,17 @@ residual_cancel(PG_FUNCTION_ARGS)
 
 /* ---- residual_resume ---- */
 
+/* Better to hear now than after hours that the job's owner cannot connect, or that its model is another's. */
+static void
+check_can_end(const ResJob *job)
+{
+	ResModel	model;
+
+	res_launch_check_role(job->owner);
+	if (res_model_find(job->model, &model))
+		res_model_check_owner(&model, job->owner);
+}
+
 Datum
 residual_resume(PG_FUNCTION_ARGS)
 {
@@ -192,6 +204,7 @@ residual_resume(PG_FUNCTION_ARGS)
 				 errmsg("model \"%s\" is being trained by job " INT64_FORMAT, job.model, other),
 				 errhint("Wait for it with residual_wait(" INT64_FORMAT "), or end it with residual_cancel(" INT64_FORMAT ").",
 						 other, other)));
+	check_can_end(&job);
 	res_engine_check_program();
 	res_job_requeue(id);
 	res_launch_at_commit(id, job.owner);

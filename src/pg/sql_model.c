@@ -54,16 +54,16 @@ catalog_change(const char *query, int n, Oid *types, Datum *values)
 
 /* A job finds its model by name when it ends; so none may be on its way, nor start before we commit. */
 static void
-check_not_training(const ResModel *model)
+check_not_training(const char *model)
 {
 	int64		job;
 
-	res_job_lock_model(model->name);
-	job = res_job_of_model(model->name);
+	res_job_lock_model(model);
+	job = res_job_of_model(model);
 	if (job != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("model \"%s\" is being trained by job " INT64_FORMAT, model->name, job),
+				 errmsg("model \"%s\" is being trained by job " INT64_FORMAT, model, job),
 				 errhint("Wait for it with residual_wait(" INT64_FORMAT "), or end it with residual_cancel(" INT64_FORMAT ").",
 						 job, job)));
 }
@@ -86,7 +86,7 @@ residual_drop_model(PG_FUNCTION_ARGS)
 	ResModel	model;
 
 	own_model("residual_drop_model()", PG_GETARG_DATUM(0), &model);
-	check_not_training(&model);
+	check_not_training(model.name);
 	values[0] = Int64GetDatum(model.id);
 	(void) catalog_change("DELETE FROM residual.model WHERE id = $1", 1, types, values);
 	(void) catalog_change("DELETE FROM residual.model_grant WHERE model = $1", 1, types, values);
@@ -133,11 +133,12 @@ residual_rename_model(PG_FUNCTION_ARGS)
 
 	own_model("residual_rename_model()", PG_GETARG_DATUM(0), &model);
 	res_model_check_name(name);
+	check_not_training(name);	/* a job that ends must find its name free */
 	if (res_model_find(name, &other))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", name)));
-	check_not_training(&model);
+	check_not_training(model.name);
 	values[0] = CStringGetTextDatum(model.name);
 	values[1] = CStringGetTextDatum(name);
 	(void) catalog_change("UPDATE residual.model SET name = $2 WHERE name = $1", 2, types, values);

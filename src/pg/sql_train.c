@@ -11,14 +11,9 @@
  */
 #include "residual.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_authid.h"
-#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "corpus.h"
 #include "engine_process.h"
@@ -42,27 +37,6 @@ check_not_null(FunctionCallInfo fcinfo)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument \"%s\" of residual_train must not be null", names[i])));
 	}
-}
-
-/* The worker will connect as this role; better to hear now what it would be told then. */
-static void
-check_role(Oid role)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		may_log_in;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role)));
-	may_log_in = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
-	if (!may_log_in)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("role \"%s\" is not permitted to log in", GetUserNameFromId(role, false)),
-				 errdetail("A training job runs in a background worker that connects as this role."),
-				 errhint("Call residual_train as a role that may log in, or ALTER ROLE ... LOGIN.")));
-	if (pg_database_aclcheck(MyDatabaseId, role, ACL_CONNECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_DATABASE, get_database_name(MyDatabaseId));
 }
 
 /* Options that the model's weights fix must be those of the version that training goes on from. */
@@ -217,7 +191,7 @@ residual_train(PG_FUNCTION_ARGS)
 	job.target = NameStr(*PG_GETARG_NAME(3));
 
 	res_model_check_name(job.model);
-	check_role(user);
+	res_launch_check_role(user);
 	job.corpus = res_corpus_check(PG_GETARG_OID(1), job.source, job.target);
 	exists = res_model_find(job.model, &model);
 	if (exists)

@@ -124,5 +124,15 @@ is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'failed', 'rows a
 is($node->safe_psql('postgres', "SELECT sqlstate FROM residual_jobs WHERE job = $job"), '25006', 'so a view that writes fails');
 is($node->safe_psql('postgres', "SELECT count(*) FROM corpus"), '400', 'and nothing is lost');
 
+# what cannot end well is not taken up again
+$job = job_of('carol', 'orphan');
+is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'done', 'done');
+$node->safe_psql('postgres', "UPDATE residual.job SET state = 'failed' WHERE id = $job; UPDATE residual.model SET owner = 'alice' WHERE name = 'orphan'");
+($status, $stdout, $stderr) = as_role($node, 'carol', "SELECT residual_resume($job)");
+like($stderr, qr/must be owner of model "orphan"/, 'a job whose model belongs to another by now');
+$node->safe_psql('postgres', 'DROP ROLE carol');
+($status, $stdout, $stderr) = $node->psql('postgres', "SELECT residual_resume($job)");
+like($stderr, qr/role with OID \d+ does not exist/, 'a job whose owner has been dropped');
+
 $node->stop;
 done_testing();
