@@ -261,12 +261,6 @@ res_request_begin(const ResModel *model, RnTask task)
 	return &request;
 }
 
-Size
-res_request_size(void)
-{
-	return request.used;
-}
-
 /* One try; false when the engine has hung up. */
 static bool
 ask(const ResModel *model, uint64 id, RnFrame *answer)

@@ -25,11 +25,11 @@
 #include "wire/message.h"
 #include "wire/protocol.h"
 
-/* Start a request to the model's version in service (model->active); key and task are written. */
+/*
+ * Start a request to the model's version in service (model->active); key and
+ * task are written.  Whoever adds to it keeps it well below RN_FRAME_MAX.
+ */
 extern RnWriter *res_request_begin(const ResModel *model, RnTask task);
-
-/* Bytes of the request so far: keep it well below RN_FRAME_MAX. */
-extern Size res_request_size(void);
 
 /*
  * Send it and wait for its answer, whose payload lives until the next

@@ -171,7 +171,6 @@ res_translator_create(MemoryContext home)
 {
 	ResTranslator *translator = MemoryContextAllocZero(home, sizeof(ResTranslator));
 
-	translator->home = home;
 	translator->context = AllocSetContextCreate(home, "translator", ALLOCSET_SMALL_SIZES);
 	return translator;
 }

@@ -25,7 +25,6 @@
 
 typedef struct ResTranslator
 {
-	MemoryContext home;			/* holds this struct */
 	MemoryContext context;		/* holds what is below; emptied by a new look */
 	bool		prepared;
 	ResModel	model;
