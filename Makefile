@@ -71,7 +71,7 @@ OBJS = \
 	src/base/context.o
 
 REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate damaged
-REGRESS_OPTS = --inputdir=$(srcdir) --outputdir=build/regress
+REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
 PG_CFLAGS = $(WERROR)

@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "base/digest.h"
+#include "base/threads.h"
 #include "kernels/device.h"
 #include "train/trainer.h"
 
@@ -103,6 +103,8 @@ main(int argc, char **argv)
 	RnConfig	config;
 	const RnKernels *kernels;
 	RnModel    *model;
+	RnTrainerOptions options = {0};
+	RnThreads  *pool;
 	RnTrainer  *trainer;
 	RnSpill		spill;
 	RnCorpus   *corpus;
@@ -133,7 +135,12 @@ main(int argc, char **argv)
 	add_pairs(corpus);
 	must(rn_batch_reader_create(&ctx, corpus, &batches, &reader));
 	must(rn_model_create(&ctx, &config, &special, 64, &model));
-	must(rn_trainer_create(&ctx, model, &config, kernels, &trainer));
+	must(rn_threads_create(&ctx, config.threads, &pool));
+	options.model = model;
+	options.config = &config;
+	options.kernels = kernels;
+	options.threads = pool;
+	must(rn_trainer_create(&ctx, &options, &trainer));
 	must(rn_trainer_initialize(&ctx, trainer));
 
 	for (warm = 0; warm < 2; warm++)
