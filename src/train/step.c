@@ -20,6 +20,7 @@
 #include "train/trainer_state.h"
 
 #define SHARD_TOKENS	1024	/* of the larger side, about: what one pass holds */
+#define MEASURED_TOKENS 4096	/* of the batch that a scheme measures before training */
 
 /* ---- rounds of the threads ---- */
 
@@ -224,6 +225,29 @@ clear_losses(RnTrainer *trainer)
 		trainer->workers[i].loss = trainer->workers[i].nll = 0;
 }
 
+/* Schemes that begin with what they find in a batch find it in the first one. */
+static RnStatus
+measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
+{
+	const RnModel *model = trainer->options.model;
+	RnTrainerWorker *worker = &trainer->workers[0];
+	RnDataPosition position;
+	RnModelBatch packed;
+	RnBatch		batch;
+	int			epoch_end;
+
+	if (!trainer->fresh)
+		return RN_OK;
+	rn_batch_reader_position(reader, &position);
+	RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
+	RN_TRY(rn_packer_pack(ctx, worker->packer, &batch, rn_model_special(model), 0,
+						  (int) ((batch.target_tokens + MEASURED_TOKENS - 1) / MEASURED_TOKENS), &packed));
+	RN_TRY(rn_model_profile(ctx, model, trainer->options.kernels, worker->lane, &packed, trainer->values));
+	rn_batch_reader_seek(reader, &position);
+	trainer->fresh = 0;
+	return RN_OK;
+}
+
 /*
  * Read and compute: leaves the summed gradient in gradients[0].  The scale of
  * the losses is a guess at one over the tokens, which are known only when all
@@ -236,6 +260,7 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 	const RnConfig *config = trainer->options.config;
 	int			i;
 
+	RN_TRY(measure_first_batch(ctx, trainer, reader));
 	if (trainer->dirty)
 		clear_gradients(trainer);
 	trainer->dirty = 1;

@@ -142,6 +142,7 @@ rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer)
 	kernels->synchronize(ctx, lane);
 	free(host);
 	trainer->optimizer.updates = 0;
+	trainer->fresh = rn_model_wants_profile(trainer->options.model);
 	memset(&trainer->next, 0, sizeof(trainer->next));
 	return ctx->status;
 }

@@ -46,6 +46,7 @@ struct RnTrainer
 	rn_real    *values;			/* flat, device */
 	RnOptimizer optimizer;
 	RnDataPosition next;		/* where the next step reads */
+	int			fresh;			/* weights are initial ones, not yet measured (rn_model_profile) */
 	int			dirty;			/* gradients are not clear */
 	RnShown		shown;			/* other than present: gradients[0] holds it */
 
