@@ -28,8 +28,10 @@
 
 #ifdef RN_DOUBLE
 #define TOLERANCE	1e-9
+#define LITTLE_MEMORY	"10"	/* MiB: room for two models of test_memory */
 #else
 #define TOLERANCE	2e-3
+#define LITTLE_MEMORY	"5"
 #endif
 
 static ToyModel toy;
@@ -468,7 +470,7 @@ test_load_race(void)
 static void
 test_memory(void)
 {
-	static const char *const arguments[] = {"--threads=2", "--memory=5", NULL};
+	static const char *const arguments[] = {"--threads=2", "--memory=" LITTLE_MEMORY, NULL};
 	static const RnModelKey keys[4] = {{1, 1, 1, 1}, {1, 2, 1, 1}, {1, 3, 1, 1}, {1, 4, 1, 1}};
 	static const char *const slow[] = {"beam", "4", NULL};
 	ToyModel	big;
@@ -492,7 +494,7 @@ test_memory(void)
 	write_request(&clients[0], 3, &keys[0], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
 	CHECK(exchange(&clients[0], &frame, RN_RESULT, 3), "the first is used");
 	CHECK(client_load(&clients[0], 4, &keys[2], &big) && client_status(&clients[0], "models") == 2 &&
-		  client_status(&clients[0], "models_evicted") == 1 && client_status(&clients[0], "model_bytes") <= 5 << 20,
+		  client_status(&clients[0], "models_evicted") == 1 && client_status(&clients[0], "model_bytes") <= atoi(LITTLE_MEMORY) << 20,
 		  "a third takes the place of one");
 	write_request(&clients[0], 5, &keys[0], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
 	CHECK(exchange(&clients[0], &frame, RN_RESULT, 5), "the first is still there");
@@ -510,7 +512,7 @@ test_memory(void)
 	driver_sleep(0.05);
 	CHECK(client_send_model(&clients[0], 10, &keys[1], &big, LOAD_RIGHT, 0) &&
 		  client_receive(&clients[0], &frame, DRIVER_SECONDS) == 1 && frame.type == RN_LOADED, "a model waits for room");
-	CHECK(client_status(&clients[0], "model_bytes") <= 5 << 20, "and keeps to the budget");
+	CHECK(client_status(&clients[0], "model_bytes") <= atoi(LITTLE_MEMORY) << 20, "and keeps to the budget");
 	CHECK(client_receive(&clients[1], &frame, DRIVER_SECONDS) == 1 && frame.type == RN_RESULT &&
 		  client_receive(&clients[2], &frame, DRIVER_SECONDS) == 1 && frame.type == RN_RESULT,
 		  "those that were in use answer");
