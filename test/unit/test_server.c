@@ -28,7 +28,7 @@
 
 #ifdef RN_DOUBLE
 #define TOLERANCE	1e-9
-#define LITTLE_MEMORY	"10"	/* MiB: room for two models of test_memory */
+#define LITTLE_MEMORY	"8"	/* MiB: room for two models of test_memory */
 #else
 #define TOLERANCE	2e-3
 #define LITTLE_MEMORY	"5"
