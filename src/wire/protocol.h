@@ -107,7 +107,8 @@ typedef enum RnFrameType
 
 	/*
 	 * C: key, u8 task (RnTask), pairs options, u32 n, n times (bytes text, and for RN_TASK_SCORE bytes target).
-	 * Answered by RESULT, NEED_MODEL (load, then ask again) or ERROR.
+	 * Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of turn, by NEED_MODEL
+	 * (load, then ask again).  While another client is sending the model, a request waits.
 	 */
 	RN_REQUEST = 40,
 	/*
@@ -117,12 +118,15 @@ typedef enum RnFrameType
 	 */
 	RN_RESULT = 41,
 	RN_NEED_MODEL = 42,
-	/* C: key, pairs configuration, u64 bytes of all parts; then PARTs with the same id, then LOAD_END */
+	/*
+	 * C: key, pairs configuration, u64 bytes of all parts; then PARTs with the same id, then LOAD_END.  Answered by
+	 * LOADED, or by one ERROR, after which the rest of the load is passed over
+	 */
 	RN_LOAD = 43,
 	RN_LOAD_END = 44,
 	/* S: no payload */
 	RN_LOADED = 45,
-	/* C: no payload.  S: pairs (see engine/server.c): queue, models, counters */
+	/* C: no payload.  S: pairs (see engine/status.c): queue, models, counters */
 	RN_STATUS = 46
 } RnFrameType;
 
