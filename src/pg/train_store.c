@@ -358,21 +358,32 @@ read_part(RnReader *reader, char *name, ResChunk *chunk)
 	check_end(reader, "part");
 }
 
+static void
+misplaced_part(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("engine sent part \"%s\" where none belongs", name)));
+}
+
 /* A learned tokenizer is kept with the job, so that a resumed run does not learn another one. */
 static void
 store_tokenizer(ResTraining *training, const ResChunk *chunk)
 {
+	ResChunk	piece = *chunk;
 	ResWeightWriter *writer;
 	ResCatalog	catalog;
 	int64		bytes,
 				checksum;
 
-	if (strcmp(chunk->name, TOKENIZER_PART) != 0 || chunk->total > MAX_TOKENIZER)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("engine sent part \"%s\" where none belongs", chunk->name)));
+	if (strcmp(chunk->name, TOKENIZER_PART) != 0)
+		misplaced_part(chunk->name);
 	if (chunk->offset == 0)
 		resetStringInfo(&training->tokenizer);
+	if (chunk->total > MAX_TOKENIZER || chunk->offset != (uint64) training->tokenizer.len ||
+		chunk->size > chunk->total - chunk->offset)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("engine sent a tokenizer that does not fit together")));
 	appendBinaryStringInfo(&training->tokenizer, chunk->bytes, chunk->size);
 	if ((uint64) training->tokenizer.len < chunk->total || training->tokenizer_stored)
 		return;
@@ -380,13 +391,10 @@ store_tokenizer(ResTraining *training, const ResChunk *chunk)
 	res_training_begin(training);
 	res_catalog_begin(&catalog, false);
 	writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, 0);
-	for (Size at = 0; at < (Size) training->tokenizer.len; at += RN_CHUNK)
+	for (piece.offset = 0; piece.offset < piece.total; piece.offset += piece.size)
 	{
-		ResChunk	piece = *chunk;
-
-		piece.offset = at;
-		piece.bytes = training->tokenizer.data + at;
-		piece.size = Min(training->tokenizer.len - at, RN_CHUNK);
+		piece.bytes = training->tokenizer.data + piece.offset;
+		piece.size = Min(piece.total - piece.offset, RN_CHUNK);
 		res_weights_put(writer, &piece);
 	}
 	res_weights_end(writer, &bytes, &checksum);
@@ -403,6 +411,8 @@ take_part(ResTraining *training, RnReader *reader)
 	read_part(reader, name, &chunk);
 	if (training->incoming == RES_NOTHING)
 		store_tokenizer(training, &chunk);
+	else if (training->writer == NULL)
+		misplaced_part(name);
 	else if (strcmp(name, TOKENIZER_PART) != 0) /* has been stored */
 		res_weights_put(training->writer, &chunk);
 }
@@ -434,6 +444,7 @@ checkpoint_end(ResTraining *training)
 				checksum;
 
 	res_weights_end(training->writer, &bytes, &checksum);
+	training->writer = NULL;
 	res_catalog_end(&training->catalog);
 	begin_values(&values, training);
 	add_integer(&values, training->incoming_step);

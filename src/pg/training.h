@@ -3,8 +3,7 @@
  *		One training job, as its worker sees it.
  *
  * train_worker.c is the journey from top to bottom; train_feed.c is what goes
- * to the engine, train_store.c what comes back from it, and train_tensors.c
- * what of that are tokenizer, checkpoints and model.
+ * to the engine, train_store.c what comes back from it.
  *
  * src/pg/training.h
  */
@@ -20,7 +19,6 @@
 #include "job.h"
 #include "model_catalog.h"
 #include "options.h"
-#include "statement.h"
 #include "weights.h"
 
 /* What the parts that come belong to. */
@@ -34,6 +32,7 @@ typedef enum ResIncoming
 typedef struct ResTraining
 {
 	ResJob		job;
+	Oid			table;			/* that its row is in */
 	RnConfig	config;			/* of job.options */
 	ResEngine	engine;
 	ResChannel	channel;
@@ -62,17 +61,10 @@ typedef struct ResTraining
 
 /*
  * A short transaction of the worker: ERROR 42704 when the job's owner has been
- * dropped.
+ * dropped, or the extension that the job is of.
  */
 extern void res_training_begin(const ResTraining *training);
 extern void res_training_commit(void);
-
-/* A statement whose $1 is the job; run it in an open transaction, ERROR 42704 when the job's row has gone. */
-extern void res_training_statement(const ResTraining *training, ResStatement *statement);
-extern void res_training_execute(const ResStatement *statement, const char *sql);
-
-/* ERROR XX001 when a frame is too short or too long. */
-extern void res_training_check_end(const RnReader *reader, const char *what);
 
 /* The engine has hung up: reap it and raise the ERROR that says how it ended. */
 extern void res_training_engine_lost(ResTraining *training) pg_attribute_noreturn();
@@ -101,14 +93,5 @@ extern void res_training_unexpected(const RnFrame *frame) pg_attribute_noreturn(
 
 /* One line for pg_stat_activity. */
 extern void res_training_activity(const ResTraining *training, const char *phase);
-
-/* ---- train_tensors.c ---- */
-
-extern void res_training_part(ResTraining *training, RnReader *reader);
-extern void res_training_checkpoint(ResTraining *training, RnReader *reader);
-extern void res_training_checkpoint_end(ResTraining *training);
-extern void res_training_model(ResTraining *training, RnReader *reader);
-extern void res_training_model_end(ResTraining *training);
-extern void res_training_done(ResTraining *training, RnReader *reader);
 
 #endif							/* RES_TRAINING_H */
