@@ -243,7 +243,7 @@ build/$(1)/test/%: build/$(1)/test/unit/%.o build/$(1)/libengine.a
 endef
 
 $(foreach real,float double checked,$(eval $(call engine_rules,$(real))))
-.SECONDARY:
+.PRECIOUS: build/%.o
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
