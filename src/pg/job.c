@@ -48,6 +48,17 @@ state_of(const char *name)
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("job has an unknown state \"%s\"", name)));
 }
 
+Oid
+res_job_table(void)
+{
+	Oid			schema = get_namespace_oid("residual", true);
+	Oid			table = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+
+	if (!OidIsValid(table))
+		(void) res_extension_owner();	/* says that it is not installed */
+	return table;
+}
+
 /* The first row that SPI has, copied into the memory context target. */
 static void
 read_row(ResJob *job, MemoryContext target)
@@ -240,12 +251,7 @@ res_job_of_model(const char *model)
 static void
 job_tag(LOCKTAG *tag, int kind, uint32 key)
 {
-	Oid			schema = get_namespace_oid("residual", true);
-	Oid			table = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-
-	if (!OidIsValid(table))
-		(void) res_extension_owner();	/* says that it is not installed */
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, table, key, kind);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, res_job_table(), key, kind);
 }
 
 void

@@ -51,6 +51,9 @@ typedef struct ResJob
 
 /* ---- the row ---- */
 
+/* The table that the rows are in; another one when the extension was dropped and created anew. */
+extern Oid	res_job_table(void);
+
 /* With the latest snapshot, palloc'd; false when there is no such job. */
 extern bool res_job_find(int64 id, ResJob *job);
 

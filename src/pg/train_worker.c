@@ -66,6 +66,11 @@ res_training_begin(const ResTraining *training)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the role that owns job " INT64_FORMAT " has been dropped", training->job.id)));
+	/* a job of the same number in another table is not ours */
+	if (res_job_table() != training->table)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the extension of job " INT64_FORMAT " has been dropped", training->job.id)));
 }
 
 void
@@ -154,6 +159,7 @@ take_up(const ResLaunch *launch, ResTraining *training)
 	MemoryContextSwitchTo(before);
 	if (mine)
 	{
+		training->table = res_job_table();
 		mark_running(launch->job);
 		rn_config_defaults(&training->config);
 		res_options_parse(training->job.options, &training->config);
@@ -301,7 +307,7 @@ end_job(const ResTraining *training, ResJobState state, const ErrorData *error)
 			nulls[2 + i] = ' ';
 		}
 	}
-	if (res_extension_installed())
+	if (res_extension_installed() && res_job_table() == training->table)
 	{
 		res_catalog_begin(&catalog, false);
 		found = res_execute(&catalog,

@@ -40,6 +40,19 @@ is($node->safe_psql('one', "SELECT count(*) FROM residual_jobs"), '0', 'it can b
 my $job = train($node, 'm', database => 'one');
 is($node->safe_psql('one', "SELECT residual_wait($job)"), 'done', 'and trains');
 
+# the extension, and another one in its place at once, whose jobs have the same numbers
+$job = train($node, 'm', database => 'one', max_steps => 100000000);
+ok(wait_training($node, $job, 0, 'one'), 'a job');
+$engine = engine_pid($node, $job, 'one');
+$node->safe_psql('one', "BEGIN; DROP EXTENSION residual; CREATE EXTENSION residual;\n"
+	. "INSERT INTO residual.job (id, model, owner, corpus, source, target, options)\n"
+	. "VALUES ($job, 'm', 'postgres', 'corpus', 'source', 'target', '{}'); COMMIT");
+ok(wait_gone($engine, 10), 'a worker knows that another extension is not its own');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'residual training'"),
+	'and ends');
+is($node->safe_psql('one', "SELECT state, step IS NULL FROM residual_progress WHERE job = $job"), 'queued|t',
+	'and leaves the other one\'s job alone');
+
 # the database
 $engine = job_in('two');
 my ($status, $stdout, $stderr) = $node->psql('postgres', 'DROP DATABASE two');
