@@ -21,7 +21,8 @@ void
 _PG_init(void)
 {
 	res_settings_define();
-	if (process_shared_preload_libraries_in_progress)
+	/* pg_upgrade's servers are no place to train or translate */
+	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{
 		res_launcher_register();
 		res_serve_register();
