@@ -303,6 +303,12 @@ lock_place(bool keep)
 	for (i = 0; i < res_max_jobs; i++)
 	{
 		SET_LOCKTAG_ADVISORY(tag, InvalidOid, 0, i, LOCK_PLACE);
+		if (keep && LockHeldByMe(&tag, ExclusiveLock))
+			return true;
+	}
+	for (i = 0; i < res_max_jobs; i++)
+	{
+		SET_LOCKTAG_ADVISORY(tag, InvalidOid, 0, i, LOCK_PLACE);
 		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 			continue;
 		if (!keep)

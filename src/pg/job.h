@@ -90,7 +90,7 @@ extern int64 res_job_of_model(const char *model);
 /* For a worker: take the job's lock for the life of the process; false when another worker has it. */
 extern bool res_job_claim(int64 id);
 
-/* For a worker: take one of residual.max_jobs places of the cluster; false when none is free. */
+/* For a worker: take, or still have, one of residual.max_jobs places of the cluster; false when none is free. */
 extern bool res_job_take_place(void);
 
 /* Is a place free now? */

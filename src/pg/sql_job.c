@@ -193,6 +193,8 @@ residual_resume(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("residual_resume()");
 	PreventCommandIfReadOnly("residual_resume()");
 	res_job_get(id, GetUserId(), &job);
+	if (job.state == RES_JOB_DONE || res_job_is_live(id))
+		PG_RETURN_BOOL(false);	/* without a lock on a row that its worker writes to */
 	res_job_lock_model(job.model);
 	if (!res_job_find_for_update(id, &job) || job.state == RES_JOB_DONE || res_job_is_live(id) ||
 		res_launch_is_pending(id))

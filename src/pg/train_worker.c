@@ -178,6 +178,12 @@ recover_session(const ResTraining *training)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another worker has taken up job " INT64_FORMAT, training->job.id)));
+	if (!take_place())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("job " INT64_FORMAT " has lost its place to another one", training->job.id),
+				 errdetail("Code that ran while rows were read has given up the locks of the worker."),
+				 errhint("Train on a table or view that does not call pg_advisory_unlock_all().")));
 	res_training_commit();
 }
 

@@ -118,6 +118,8 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW writing AS SELECT source, target FROM corpus WHERE writes()});
 $job = train($node, 'meddling', corpus => 'meddling', max_steps => 100000000);
 ok(wait_training($node, $job), 'a view that undoes the worker\'s settings does no harm');
+is($node->safe_psql('postgres', "SELECT count(DISTINCT objid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND mode = 'ExclusiveLock'"),
+	'1', 'nor of its place');
 is($node->safe_psql('postgres', "SELECT residual_cancel($job), residual_wait($job)"), 't|cancelled', 'nor lets go of its lock');
 $job = train($node, 'writing', corpus => 'writing');
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'failed', 'rows are read in a read-only transaction');
