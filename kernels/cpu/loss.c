@@ -106,22 +106,17 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 	}
 }
 
-/* Is (score, id) worse than (other, other_id)?  Equal scores: the lower id is better. */
-static int
-is_worse(rn_real score, int32_t id, rn_real other, int32_t other_id)
-{
-	return score < other || (score == other && id > other_id);
-}
-
-/* Put an entry into a list of count, best first, of at most k; the new count. */
+/*
+ * Put an entry into a list of count, best first, of at most k, where it has a
+ * place; the new count.  Entries come by rising id, so an equal one stays
+ * behind those that are there.
+ */
 static int
 insert_best(int k, int count, int32_t *ids, rn_real *scores, int32_t id, rn_real score)
 {
 	int			at = count < k ? count : k - 1;
 
-	if (count == k && !is_worse(scores[k - 1], ids[k - 1], score, id))
-		return count;
-	for (; at > 0 && is_worse(scores[at - 1], ids[at - 1], score, id); at--)
+	for (; at > 0 && scores[at - 1] < score; at--)
 	{
 		scores[at] = scores[at - 1];
 		ids[at] = ids[at - 1];
@@ -140,17 +135,23 @@ is_banned(const int32_t *banned, int32_t id)
 	return 0;
 }
 
-/* Does a vector hold anything above the floor? */
-static int
-any_above(const rn_real *x, int n, rn_real floor)
-{
-	RnInts		above = vector_load(x, n) > floor;
-	int			l;
-	RnLaneInt	any = 0;
+#define SCAN	(4 * RN_WIDTH)	/* logits looked at together */
 
-	for (l = 0; l < n; l++)
-		any |= above[l];
-	return any != 0;
+/* How many logits from x on may be passed over, none being above the floor. */
+static int
+pass_over(const rn_real *x, int count, rn_real floor)
+{
+	int			j;
+
+	for (j = 0; j + SCAN <= count; j += SCAN)
+	{
+		RnVector	a = vector_max(vector_load(x + j, RN_WIDTH), vector_load(x + j + RN_WIDTH, RN_WIDTH));
+		RnVector	b = vector_max(vector_load(x + j + 2 * RN_WIDTH, RN_WIDTH), vector_load(x + j + 3 * RN_WIDTH, RN_WIDTH));
+
+		if (vector_any(vector_max(a, b) > floor))
+			break;
+	}
+	return j;
 }
 
 void
@@ -166,22 +167,17 @@ rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, con
 		double		sum_logits;
 		const double lse = maximum + log(row_sums(logits, cols, maximum, NULL, &sum_logits));
 		int			count = 0;
-		int			j;
+		int			j = 0;
 
-		for (j = 0; j < cols; j++)
+		while (j < cols)
 		{
-			int			l;
-			int			n = RN_MIN(RN_WIDTH, cols - j);
+			int			end;
 
-			if (count == k && !any_above(logits + j, n, scores[k - 1]))
-			{
-				j += n - 1;
-				continue;
-			}
-			for (l = j; l < j + n; l++)
-				if (!is_banned(banned, l))
-					count = insert_best(k, count, ids, scores, l, logits[l]);
-			j += n - 1;
+			if (count == k)
+				j += pass_over(logits + j, cols - j, scores[k - 1]);
+			for (end = RN_MIN(j + SCAN, cols); j < end; j++)
+				if ((count < k || logits[j] > scores[k - 1]) && !is_banned(banned, j))
+					count = insert_best(k, count, ids, scores, j, logits[j]);
 		}
 		for (j = 0; j < k; j++)
 		{

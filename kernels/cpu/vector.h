@@ -287,6 +287,26 @@ vector_maximum(RnVector v)
 	return best;
 }
 
+/* Is any lane of a comparison set? */
+RN_INLINE int
+vector_any(RnInts mask)
+{
+#if defined(RN_AVX512) && defined(RN_DOUBLE)
+	return _mm512_movepi64_mask((__m512i) mask) != 0;
+#elif defined(RN_AVX512)
+	return _mm512_movepi32_mask((__m512i) mask) != 0;
+#elif !defined(RN_NO_INTRINSICS)
+	return RN_MM(movemask) ((RN_MM_REAL) mask) != 0;
+#else
+	RnLaneInt	any = 0;
+	int			l;
+
+	for (l = 0; l < RN_WIDTH; l++)
+		any |= mask[l];
+	return any != 0;
+#endif
+}
+
 /* y[0 .. count - 1] += x */
 RN_INLINE void
 vector_add_row(rn_real *y, const rn_real *x, int count)
