@@ -104,6 +104,13 @@ reset_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
 }
 
+/* Only when the locks are gone, whatever way the process ends, is the place free. */
+static void
+announce_place(int code, Datum arg)
+{
+	res_launcher_wake();
+}
+
 static bool
 take_place(void)
 {
@@ -412,6 +419,7 @@ res_train_main(Datum argument)
 	reset_settings();
 	pgstat_report_appname("residual training");
 
+	on_shmem_exit(announce_place, 0);
 	training = MemoryContextAllocZero(TopMemoryContext, sizeof(*training));
 	MemoryContextSwitchTo(TopMemoryContext);
 	initStringInfo(&training->tokenizer);
@@ -426,6 +434,5 @@ res_train_main(Datum argument)
 		fail(training);
 	}
 	PG_END_TRY();
-	res_launcher_wake();
 	proc_exit(0);
 }

@@ -73,6 +73,7 @@ $node->poll_query_until('postgres', "SELECT current_setting('residual.max_jobs')
 ($status, $stdout, $stderr) = $node->psql('postgres', "SELECT " . sprintf($call, 'second'));
 like($stderr, qr/WARNING:  1 training jobs run already: job \d+ stays queued.*residual_resume\(/s, 'over residual.max_jobs a job stays queued');
 my $second = $stdout;
+ok(wait_until(sub { slurp_file($node->logfile) =~ /LOG:  training job $second stays queued: 1 jobs run already/ }), 'its worker finds no place');
 is($node->safe_psql('postgres', "SELECT residual_cancel($job)"), 't', 'residual_cancel');
 is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'cancelled', 'cancelled');
 is($node->safe_psql('postgres', "SELECT residual_cancel($job)"), 'f', 'a job that has ended cannot be cancelled');
