@@ -1,6 +1,6 @@
 /*
  * batch.c
- *		Like lengths together, packed to a token budget.
+ *		Mixed sentences, packed to a token budget.
  *
  * Blocks are runs of the canonical order, which is random with respect to the
  * text; mixing the pairs of a pool of blocks, other blocks every epoch, is as
@@ -17,10 +17,9 @@
 
 #define POOL_BLOCKS		32		/* blocks of a pool, at most */
 
-/* Streams of shuffling: blocks of an epoch, then two for each pool. */
+/* Streams of shuffling: blocks of an epoch, then pairs of each pool. */
 #define STREAM_BLOCKS		0
-#define STREAM_PAIRS(pool)	(1 + 2 * (uint32_t) (pool))
-#define STREAM_BATCHES(pool)	(2 + 2 * (uint32_t) (pool))
+#define STREAM_PAIRS(pool)	(1 + (uint32_t) (pool))
 
 /* The pairs of some blocks, in the order in which batches take them. */
 typedef struct Pool
@@ -30,11 +29,9 @@ typedef struct Pool
 	uint32_t	n_batches;
 	uint64_t	pairs_before;	/* in the pools of the epoch before this one */
 	RnPair	   *read;			/* as read, [pair_capacity] */
-	RnPair	   *sorted;			/* by length, [pair_capacity] */
+	RnPair	   *mixed;			/* as batches take them, [pair_capacity] */
 	uint32_t   *sequence;		/* [pair_capacity] */
-	uint32_t   *scratch;		/* [pair_capacity] */
-	uint32_t   *first;			/* of each batch in sorted, and one more, [pair_capacity + 1] */
-	uint32_t   *batch_order;	/* [pair_capacity] */
+	uint32_t   *first;			/* of each batch in mixed, and one more, [pair_capacity + 1] */
 	size_t		pair_capacity;
 	int32_t    *ids;
 	size_t		id_capacity;
@@ -73,11 +70,9 @@ static void
 free_pool(Pool *pool)
 {
 	free(pool->read);
-	free(pool->sorted);
+	free(pool->mixed);
 	free(pool->sequence);
-	free(pool->scratch);
 	free(pool->first);
-	free(pool->batch_order);
 	free(pool->ids);
 	memset(pool, 0, sizeof(*pool));
 }
@@ -95,7 +90,7 @@ rn_batch_reader_free(RnBatchReader *reader)
 size_t
 rn_batch_reader_memory(const RnBatchReader *reader)
 {
-	return reader->pool.pair_capacity * (2 * sizeof(RnPair) + 4 * sizeof(uint32_t)) +
+	return reader->pool.pair_capacity * (2 * sizeof(RnPair) + 2 * sizeof(uint32_t)) +
 		reader->pool.id_capacity * sizeof(int32_t);
 }
 
@@ -169,11 +164,9 @@ make_room(RnContext *ctx, Pool *pool, size_t n_pairs, size_t n_ids)
 		size_t		n = n_pairs + n_pairs / 16;
 
 		RN_TRY(resize(ctx, &pool->read, n, sizeof(RnPair)));
-		RN_TRY(resize(ctx, &pool->sorted, n, sizeof(RnPair)));
+		RN_TRY(resize(ctx, &pool->mixed, n, sizeof(RnPair)));
 		RN_TRY(resize(ctx, &pool->sequence, n, sizeof(uint32_t)));
-		RN_TRY(resize(ctx, &pool->scratch, n, sizeof(uint32_t)));
 		RN_TRY(resize(ctx, &pool->first, n + 1, sizeof(uint32_t)));
-		RN_TRY(resize(ctx, &pool->batch_order, n, sizeof(uint32_t)));
 		pool->pair_capacity = n;
 	}
 	if (n_ids > pool->id_capacity)
@@ -224,38 +217,7 @@ read_blocks(RnContext *ctx, RnBatchReader *reader)
 	return RN_OK;
 }
 
-/* Sort the sequence by one side's length, stable: counting. */
-static RnStatus
-sort_by_length(RnContext *ctx, Pool *pool, int by_target)
-{
-#define LENGTH(i) (by_target ? pool->read[i].n_target : pool->read[i].n_source)
-	int			longest = 0;
-	uint32_t   *starts;
-	uint32_t   *swap;
-	uint32_t	i;
-	int			length;
-
-	for (i = 0; i < pool->n_pairs; i++)
-		if (LENGTH(i) > longest)
-			longest = LENGTH(i);
-	starts = calloc((size_t) longest + 2, sizeof(uint32_t));
-	if (starts == NULL)
-		return rn_out_of_memory(ctx, ((size_t) longest + 2) * sizeof(uint32_t));
-	for (i = 0; i < pool->n_pairs; i++)
-		starts[LENGTH(i) + 1]++;
-	for (length = 0; length <= longest; length++)
-		starts[length + 1] += starts[length];
-	for (i = 0; i < pool->n_pairs; i++)
-		pool->scratch[starts[LENGTH(pool->sequence[i])]++] = pool->sequence[i];
-	swap = pool->sequence;
-	pool->sequence = pool->scratch;
-	pool->scratch = swap;
-	free(starts);
-	return RN_OK;
-#undef LENGTH
-}
-
-/* Cut the sorted pairs into as few batches as the budget allows, of about equal size. */
+/* Cut the mixed pairs into as few batches as the budget allows, of about equal size. */
 static void
 cut_batches(Pool *pool, int64_t budget)
 {
@@ -264,12 +226,12 @@ cut_batches(Pool *pool, int64_t budget)
 	uint32_t	i;
 
 	for (i = 0; i < pool->n_pairs; i++)
-		left += pool->sorted[i].n_target + 1;
+		left += pool->mixed[i].n_target + 1;
 	pool->n_batches = 0;
 	pool->first[0] = 0;
 	for (i = 0; i < pool->n_pairs; i++)
 	{
-		int64_t		more = pool->sorted[i].n_target + 1;
+		int64_t		more = pool->mixed[i].n_target + 1;
 		int64_t		batches = (left + budget - 1) / budget;
 
 		/* left counts the batch being made as a whole */
@@ -299,16 +261,9 @@ load_pool(RnContext *ctx, RnBatchReader *reader)
 	if (reader->options.shuffle)
 		rn_random_shuffle(reader->options.seed, RN_RANDOM_SHUFFLE, epoch, STREAM_PAIRS(reader->next.pool),
 						  pool->sequence, pool->n_pairs);
-	RN_TRY(sort_by_length(ctx, pool, 0));
-	RN_TRY(sort_by_length(ctx, pool, 1));
 	for (i = 0; i < pool->n_pairs; i++)
-		pool->sorted[i] = pool->read[pool->sequence[i]];
+		pool->mixed[i] = pool->read[pool->sequence[i]];
 	cut_batches(pool, reader->options.batch_tokens);
-	for (i = 0; i < pool->n_batches; i++)
-		pool->batch_order[i] = i;
-	if (reader->options.shuffle)
-		rn_random_shuffle(reader->options.seed, RN_RANDOM_SHUFFLE, epoch, STREAM_BATCHES(reader->next.pool),
-						  pool->batch_order, pool->n_batches);
 	pool->loaded = 1;
 	return RN_OK;
 }
@@ -345,9 +300,9 @@ rn_batch_read(RnContext *ctx, RnBatchReader *reader, RnBatch *batch, int *epoch_
 	if (rn_corpus_pairs(reader->corpus) == 0)
 		return rn_fail(ctx, RN_NO_DATA, "no sentence pairs to read");
 	RN_TRY(settle(ctx, reader));
-	number = pool->batch_order[reader->next.batch];
+	number = (uint32_t) reader->next.batch;
 	memset(batch, 0, sizeof(*batch));
-	batch->pairs = pool->sorted + pool->first[number];
+	batch->pairs = pool->mixed + pool->first[number];
 	batch->n_pairs = (int) (pool->first[number + 1] - pool->first[number]);
 	for (i = 0; i < batch->n_pairs; i++)
 	{

@@ -1,11 +1,12 @@
 /*
  * batch.h
- *		Like lengths together, packed to a token budget; no padding.
+ *		Mixed sentences, packed to a token budget; no padding.
  *
  * An epoch's order is a function of (seed, epoch): blocks of the corpus are
- * visited in a shuffled order, a pool of blocks at a time is mixed, sorted by
- * length and cut into batches, the batches shuffled.  A reader can start
- * anywhere by reading one pool, which is what a resume needs.
+ * visited in a shuffled order, a pool of blocks at a time is mixed and cut
+ * into batches.  A reader can start anywhere by reading one pool, which is
+ * what a resume needs.  Lengths are mixed as well: since nothing is padded,
+ * batches of like lengths would save no work, and they learn more slowly.
  *
  * src/train/batch.h
  */
@@ -21,7 +22,7 @@ typedef struct RnBatchOptions
 {
 	int			batch_tokens;	/* target tokens of a batch, ends included; a longer pair is a batch of its own */
 	uint64_t	seed;
-	int			shuffle;		/* 0: canonical order, sorted by length only within pools */
+	int			shuffle;		/* 0: canonical order */
 } RnBatchOptions;
 
 /* Where a reader stands; the next batch to be read.  Part of a checkpoint. */

@@ -110,10 +110,6 @@ pass_shard(Round *round, RnTrainerWorker *worker, int shard)
 	return RN_OK;
 }
 
-/*
- * Shards are sorted by length; there and back again gives every thread short
- * ones and long ones.
- */
 static void
 pass_work(void *arg, int thread, int n_threads)
 {
@@ -125,7 +121,7 @@ pass_work(void *arg, int thread, int n_threads)
 	{
 		if (worker->ctx.status != RN_OK)
 			return;
-		pass_shard(round, worker, turn * n_threads + (turn % 2 == 0 ? thread : n_threads - 1 - thread));
+		pass_shard(round, worker, turn * n_threads + thread);
 	}
 }
 

@@ -252,7 +252,7 @@ test_batches(void)
 	CHECK(largest <= BUDGET && (double) batches * BUDGET < 1.03 * (double) rn_corpus_target_tokens(corpus),
 		  "batches keep to the budget (largest %lld) and use it (%.1f %%)", (long long) largest,
 		  100.0 * (double) rn_corpus_target_tokens(corpus) / ((double) batches * BUDGET));
-	CHECK(shuffled > batches / 4, "batches come in mixed order of length");
+	CHECK(shuffled > batches / 4, "lengths are mixed");
 	CHECK(fabs(rn_batch_reader_epochs(reader) - 1) < 1e-9, "one epoch was read");
 
 	epoch_end = 0;
