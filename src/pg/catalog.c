@@ -19,6 +19,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 
@@ -59,11 +60,24 @@ res_extension_owner(void)
 	return owner;
 }
 
+/* Gone by the time the lock is had: then the next look says so. */
+void
+res_extension_lock(void)
+{
+	Oid			extension = get_extension_oid("residual", true);
+
+	if (OidIsValid(extension))
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+}
+
 void
 res_catalog_begin(ResCatalog *catalog, bool read_only)
 {
-	Oid			owner = res_extension_owner();
+	Oid			owner;
 
+	if (!read_only)
+		res_extension_lock();
+	owner = res_extension_owner();
 	catalog->read_only = read_only;
 	GetUserIdAndSecContext(&catalog->user, &catalog->security_context);
 	SetUserIdAndSecContext(owner, catalog->security_context | SECURITY_LOCAL_USERID_CHANGE);

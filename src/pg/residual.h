@@ -58,6 +58,12 @@ typedef struct ResCatalog
 
 extern bool res_extension_installed(void);
 extern Oid	res_extension_owner(void);
+
+/*
+ * DROP EXTENSION takes this lock before those of the tables.  Who writes to
+ * several of them takes it first, too, so that the two cannot deadlock.
+ */
+extern void res_extension_lock(void);
 extern void res_catalog_begin(ResCatalog *catalog, bool read_only);
 extern void res_catalog_end(ResCatalog *catalog);
 

@@ -62,6 +62,7 @@ void
 res_training_begin(const ResTraining *training)
 {
 	begin_plain();
+	res_extension_lock();
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(training->job.owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
