@@ -288,7 +288,10 @@ PARTS_test_config =
 PARTS_test_initial =
 PARTS_test_schemes = toy_model
 PARTS_test_corpus =
+PARTS_test_trainer =
 PARTS_test_train = train_client
+PARTS_test_wire =
+PARTS_fuzz_wire =
 PARTS_test_text =
 PARTS_test_score =
 PARTS_test_beam = toy_model
@@ -298,9 +301,9 @@ PARTS_train_driver = train_client
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_train test_text test_score test_translator test_server train_driver
-UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_beam
-UNIT_CHECKED = test_ops test_graph test_corpus test_text test_score test_translator
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_trainer test_train test_wire test_text test_score test_translator test_server train_driver
+UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam
+UNIT_CHECKED = test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))
