@@ -15,6 +15,9 @@
 #define CONNECTION_BYTES	((size_t) RN_FRAME_MAX)
 #define CONNECTION_BACKLOG	((size_t) 1024 * 1024)
 
+/* Whoever has sent a model asks for what it wants of it within this time. */
+#define KEEP_SECONDS		2.0
+
 /* An ERROR before closing must be read within this time. */
 #define CLOSE_SECONDS		2.0
 
@@ -95,6 +98,7 @@ drop_models(RnService *service, RnConnection *connection)
 		if (model->sender == connection)
 			rn_store_drop(&service->store, model);
 	}
+	rn_store_unkeep(&service->store, connection);
 	rn_load_end(&connection->load);
 	free(connection->pending);
 	connection->pending = NULL;
@@ -406,7 +410,10 @@ rn_service_process(RnService *service, RnConnection *connection)
 		if (rn_inbox_next(&ctx, &connection->inbox, &frame, &got) != RN_OK)
 			close_with_error(service, connection, frame.id, &ctx);
 		else if (got)
+		{
 			take_frame(service, connection, &frame);
+			rn_store_unkeep(&service->store, connection);
+		}
 		progress |= got;
 	}
 	return progress;
@@ -426,7 +433,10 @@ finish_build(RnService *service, RnBuild *build)
 			continue;
 		connection->building = NULL;
 		if (build->error.status == RN_OK)
+		{
 			rn_connection_say(connection, RN_LOADED, connection->building_id);
+			rn_store_keep(model, connection, rn_now() + KEEP_SECONDS);
+		}
 		else
 			rn_connection_say_error(connection, connection->building_id, &build->error);
 	}
@@ -524,7 +534,11 @@ rn_service_check_deadlines(RnService *service, double now)
 	for (model = service->store.models; model != NULL; model = next)
 	{
 		next = model->next;
-		if (model->deadline != 0 && model->deadline <= now)
+		if (model->deadline == 0 || model->deadline > now)
+			continue;
+		if (model->kept_for != NULL)
+			rn_store_unkeep(&service->store, model->kept_for);
+		else
 			give_up_load(service, model);
 	}
 }
@@ -560,7 +574,10 @@ rn_service_is_idle(RnService *service)
 		return 0;
 	for (i = 0; i < service->n_connections; i++)
 	{
-		if (service->connections[i]->n_requests > 0 || service->connections[i]->load.active)
+		const RnConnection *connection = service->connections[i];
+
+		if (connection->n_requests > 0 || connection->load.active || connection->pending != NULL ||
+			connection->building != NULL)
 			return 0;
 	}
 	return 1;

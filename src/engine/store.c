@@ -79,7 +79,7 @@ least_recent(RnStore *store, int in_use)
 
 	for (model = store->models; model != NULL; model = model->next)
 	{
-		if (model->state == RN_SERVED_READY && (model->users > 0) == in_use &&
+		if (model->state == RN_SERVED_READY && model->kept_for == NULL && (model->users > 0) == in_use &&
 			(least == NULL || model->last_use < least->last_use))
 			least = model;
 	}
@@ -236,6 +236,28 @@ rn_store_ready(RnStore *store, RnServedModel *model)
 	model->last_use = rn_now();
 	store->n_loaded++;
 	store->changed = 1;
+}
+
+void
+rn_store_keep(RnServedModel *model, const void *sender, double until)
+{
+	model->kept_for = sender;
+	model->deadline = until;
+}
+
+void
+rn_store_unkeep(RnStore *store, const void *sender)
+{
+	RnServedModel *model;
+
+	for (model = store->models; model != NULL; model = model->next)
+	{
+		if (model->kept_for != sender)
+			continue;
+		model->kept_for = NULL;
+		model->deadline = 0;
+		store->changed = 1;
+	}
 }
 
 void

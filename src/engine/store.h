@@ -8,7 +8,9 @@
  * wait for it meanwhile, so a model is sent once.  What fails on the way is
  * absent again.  A ready model leaves when room is needed, the least recently
  * used first; one that is in use takes no new work (LEAVING) until its last
- * user is done.
+ * user is done.  A new one stays until its sender has asked for what it sent
+ * it for: else clients whose models do not fit together push out each other's
+ * before anybody is answered.
  *
  * Only the I/O thread changes the store.  The other threads read a model that
  * is READY or LEAVING and has users; each has its own slot of translators.
@@ -43,7 +45,8 @@ typedef struct RnServedModel
 	RnModelKey	key;
 	RnServedState state;
 	const void *sender;			/* who was asked to send it; NULL from BUILDING on */
-	double		deadline;		/* WANTED and LOADING: when to give up; 0: never */
+	const void *kept_for;		/* READY: who sent it and has said nothing since, or NULL */
+	double		deadline;		/* WANTED and LOADING: when to give up; kept: until when; 0: never */
 	int			users;			/* requests that hold it */
 	size_t		bytes;			/* counted against the budget */
 	double		last_use;		/* rn_now() */
@@ -104,6 +107,10 @@ extern RnStatus rn_store_build(RnContext *ctx, RnServedModel *model);
 
 /* BUILDING becomes READY. */
 extern void rn_store_ready(RnStore *store, RnServedModel *model);
+
+/* Keep a READY model for its sender until then; whatever is kept for a sender need not be any more. */
+extern void rn_store_keep(RnServedModel *model, const void *sender, double until);
+extern void rn_store_unkeep(RnStore *store, const void *sender);
 
 /* Give up a model that is not ready, or free one without users. */
 extern void rn_store_drop(RnStore *store, RnServedModel *model);

@@ -523,6 +523,64 @@ test_memory(void)
 	stop_clean(&engine);
 }
 
+/* A model sent while the test goes on: the engine takes no more than the head before there is room. */
+typedef struct Sending
+{
+	Client	   *client;
+	const RnModelKey *key;
+	const ToyModel *toy;
+	int			loaded;			/* atomically */
+} Sending;
+
+static void *
+send_aside(void *arg)
+{
+	Sending    *sending = arg;
+
+	__atomic_store_n(&sending->loaded, client_load(sending->client, 3, sending->key, sending->toy), __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Clients whose models do not fit together take turns: what was sent is used before it leaves. */
+static void
+test_memory_turns(void)
+{
+	static const char *const arguments[] = {"--threads=2", "--memory=" LITTLE_MEMORY, NULL};
+	static const RnModelKey keys[3] = {{1, 1, 1, 1}, {1, 2, 1, 1}, {1, 3, 1, 1}};
+	ToyModel	big;
+	Engine		engine;
+	Client		clients[3];
+	Sending		third = {&clients[2], &keys[2], &big, 0};
+	pthread_t	thread;
+	RnFrame		frame;
+	int			answered = 0;
+	int			i;
+
+	if (!CHECK(toy_model_create(&big, 2, 96, MAX_LENGTH, 5) && engine_start(&engine, arguments),
+			   "an engine with room for two models"))
+		return;
+	for (i = 0; i < 3; i++)
+		client_connect(&clients[i], &engine);
+	CHECK(client_load(&clients[0], 1, &keys[0], &big) && client_load(&clients[1], 2, &keys[1], &big), "two fill it");
+	pthread_create(&thread, NULL, send_aside, &third);
+	driver_sleep(0.3);
+	CHECK(!__atomic_load_n(&third.loaded, __ATOMIC_ACQUIRE), "a third waits until they have been used");
+	for (i = 0; i < 3; i++)
+	{
+		if (i == 2)
+			pthread_join(thread, NULL);
+		write_request(&clients[i], 4, &keys[i], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
+		answered += exchange(&clients[i], &frame, RN_RESULT, 4);
+	}
+	CHECK(answered == 3, "then it comes in, and nobody has to send again (%d of 3)", answered);
+	CHECK(client_load(&clients[0], 5, &keys[0], &big) && client_load(&clients[1], 6, &keys[1], &big) &&
+		  client_load(&clients[2], 7, &keys[2], &big), "who sends and then says nothing is not waited for");
+	for (i = 0; i < 3; i++)
+		client_close(&clients[i]);
+	toy_model_free(&big);
+	stop_clean(&engine);
+}
+
 /* ---- broken clients ---- */
 
 static void
@@ -1078,6 +1136,7 @@ main(int argc, char **argv)
 		test_load_faults();
 		test_load_race();
 		test_memory();
+		test_memory_turns();
 		test_malformed();
 		test_hang_up();
 		test_full_queue();
