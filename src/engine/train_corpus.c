@@ -129,6 +129,14 @@ learn(RnContext *ctx, RnJob *job)
 	rn_tokenizer_learn(ctx, &options, next_text, &sample, &job->tokenizer_bytes, &job->tokenizer_size);
 	if (sample.ctx.status != RN_OK)
 		*ctx = sample.ctx;
+	else if (ctx->status == RN_NO_DATA)
+	{
+		/* as where equal pairs, which share their fate, are all there is */
+		rn_context_reset(ctx);
+		rn_fail(ctx, RN_NO_DATA, "corpus has no sentence pair to train on");
+		rn_detail(ctx, "Its %llu rows are blank or held out for validation.",
+				  (unsigned long long) rn_rows_count(job->rows, 0));
+	}
 	job->tokenizer_total = job->tokenizer_size;
 	job->learned = 1;
 	return ctx->status;

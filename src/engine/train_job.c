@@ -330,6 +330,9 @@ prepare(RnContext *ctx, RnJob *job)
 		RN_TRY(rn_trainer_initialize(ctx, job->trainer));
 	rn_trainer_position(job->trainer, &position);
 	rn_batch_reader_seek(job->reader, &position);
+
+	/* max_epochs and the time left look at the part of an epoch, too */
+	RN_TRY(rn_batch_reader_load(ctx, job->reader));
 	RN_TRY(rn_report_corpus(ctx, job));
 	return job->learned ? rn_report_tokenizer(ctx, job) : RN_OK;
 }

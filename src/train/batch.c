@@ -291,15 +291,21 @@ settle(RnContext *ctx, RnBatchReader *reader)
 }
 
 RnStatus
+rn_batch_reader_load(RnContext *ctx, RnBatchReader *reader)
+{
+	if (rn_corpus_pairs(reader->corpus) == 0)
+		return rn_fail(ctx, RN_NO_DATA, "no sentence pairs to read");
+	return settle(ctx, reader);
+}
+
+RnStatus
 rn_batch_read(RnContext *ctx, RnBatchReader *reader, RnBatch *batch, int *epoch_end)
 {
 	Pool	   *pool = &reader->pool;
 	uint32_t	number;
 	int			i;
 
-	if (rn_corpus_pairs(reader->corpus) == 0)
-		return rn_fail(ctx, RN_NO_DATA, "no sentence pairs to read");
-	RN_TRY(settle(ctx, reader));
+	RN_TRY(rn_batch_reader_load(ctx, reader));
 	number = (uint32_t) reader->next.batch;
 	memset(batch, 0, sizeof(*batch));
 	batch->pairs = pool->mixed + pool->first[number];

@@ -56,7 +56,10 @@ extern void rn_batch_reader_free(RnBatchReader *reader);
 extern void rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position);
 extern void rn_batch_reader_position(const RnBatchReader *reader, RnDataPosition *position);
 
-/* Epochs read so far, with the fraction of the present one. */
+/* Read the pool that the position is in.  The next batch would as well. */
+extern RnStatus rn_batch_reader_load(RnContext *ctx, RnBatchReader *reader);
+
+/* Epochs read so far, with the fraction of the present one; without it after a seek that no load or read followed. */
 extern double rn_batch_reader_epochs(const RnBatchReader *reader);
 
 /*

@@ -213,6 +213,7 @@ test_batches(void)
 				from_middle = 0,
 				again = 0;
 	int64_t		largest = 0;
+	double		epochs = 0;
 	int			batches = 0,
 				shuffled = 0,
 				epoch_end = 0,
@@ -237,7 +238,10 @@ test_batches(void)
 		if (batches > 1000)
 			from_middle = from_middle * 31 + batch_digest(&batch);
 		if (batches == 1000)
+		{
 			rn_batch_reader_position(reader, &middle);
+			epochs = rn_batch_reader_epochs(reader);
+		}
 		batches++;
 	}
 	for (i = 0; i < N; i++)
@@ -263,6 +267,8 @@ test_batches(void)
 	CHECK(middle.pool > 0, "the middle lies behind the first pool");
 	CHECK(rn_batch_reader_create(&ctx, corpus, &options, &other) == RN_OK, "make another reader");
 	rn_batch_reader_seek(other, &middle);
+	CHECK(rn_batch_reader_load(&ctx, other) == RN_OK && fabs(rn_batch_reader_epochs(other) - epochs) < 1e-9,
+		  "a reader sent to the middle knows the part of the epoch (%.3f)", epochs);
 	epoch_end = 0;
 	while (!epoch_end && rn_batch_read(&ctx, other, &batch, &epoch_end) == RN_OK)
 		again = again * 31 + batch_digest(&batch);
