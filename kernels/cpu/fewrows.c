@@ -26,15 +26,15 @@ dots_step(int rows, int cols, int n, const rn_real *a, long lda, const rn_real *
 	int			i;
 	int			j;
 
-#pragma GCC unroll 4
+	RN_UNROLL
 	for (i = 0; i < rows; i++)
 		x[i] = vector_load(a + i * lda, n);
-#pragma GCC unroll 4
+	RN_UNROLL
 	for (j = 0; j < cols; j++)
 	{
 		RnVector	y = vector_load(b + j * ldb, n);
 
-#pragma GCC unroll 4
+		RN_UNROLL
 		for (i = 0; i < rows; i++)
 			sum[i][j] += x[i] * y;
 	}
@@ -49,18 +49,18 @@ dots(int rows, int cols, int k, rn_real alpha, const rn_real *a, long lda, const
 	int			i;
 	int			j;
 
-#pragma GCC unroll 4
+	RN_UNROLL
 	for (i = 0; i < rows; i++)
-#pragma GCC unroll 4
+		RN_UNROLL
 		for (j = 0; j < cols; j++)
 			sum[i][j] = (RnVector) {0};
 	RN_VECTORS(p, n, k,
 	{
 		dots_step(rows, cols, n, a + p, lda, b + p, ldb, sum);
 	});
-#pragma GCC unroll 4
+	RN_UNROLL
 	for (i = 0; i < rows; i++)
-#pragma GCC unroll 4
+		RN_UNROLL
 		for (j = 0; j < cols; j++)
 		{
 			rn_real    *to = c + i * ldc + j;

@@ -58,7 +58,7 @@ philox_lanes(RnWide c[4], uint32_t k0, uint32_t k1)
 	const RnWide m1 = 0xCD9E8D57u - (RnWide) {0};
 	int			round;
 
-#pragma GCC unroll 10
+	RN_UNROLL
 	for (round = 0; round < 10; round++)
 	{
 		RnWide		a = multiply_low(c[0], m0);

@@ -41,6 +41,13 @@
 #define RN_WIDTH	((int) (RN_VECTOR_BYTES / sizeof(rn_real)))
 #define RN_INLINE	static inline __attribute__((always_inline, unused))
 
+/* Before a loop of a few rounds, known when compiled, that must leave no loop. */
+#ifdef __clang__
+#define RN_UNROLL	_Pragma("clang loop unroll(full)")
+#else
+#define RN_UNROLL	_Pragma("GCC unroll 16")
+#endif
+
 #ifdef RN_DOUBLE
 typedef int64_t RnLaneInt;
 #else
