@@ -183,6 +183,28 @@ check_can_end(const ResJob *job)
 		res_model_check_owner(&model, job->owner);
 }
 
+/*
+ * A worker that has committed how its job ended, or that found no place for
+ * it, holds the lock that says it lives for a moment longer: whoever resumes
+ * the job in between waits for that.
+ */
+static void
+get_settled_job(int64 id, Oid user, ResJob *job)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		res_job_get(id, user, job);
+		if (job->state == RES_JOB_RUNNING || job->state == RES_JOB_DONE || !res_job_is_live(id) ||
+			TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), START_GRACE))
+			return;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, FIRST_NAP, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 Datum
 residual_resume(PG_FUNCTION_ARGS)
 {
@@ -192,7 +214,7 @@ residual_resume(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("residual_resume()");
 	PreventCommandIfReadOnly("residual_resume()");
-	res_job_get(id, GetUserId(), &job);
+	get_settled_job(id, GetUserId(), &job);
 	if (job.state == RES_JOB_DONE || res_job_is_live(id))
 		PG_RETURN_BOOL(false);	/* without a lock on a row that its worker writes to */
 	res_job_lock_model(job.model);
