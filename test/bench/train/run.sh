@@ -15,8 +15,8 @@ fi
 tcmalloc=$(ls /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 2>/dev/null)
 : >"$out/train.jsonl"
 for shape in ${@:-tiny base deep}; do
-	seconds=15
-	for round in 1 2 3; do
+	seconds=${SECONDS_EACH:-15}
+	for round in $(seq ${ROUNDS:-3}); do
 		for scheme in post residual; do
 			build/float/bench/train/train $shape $scheme $seconds | tee -a "$out/train.jsonl"
 		done
