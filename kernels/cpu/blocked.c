@@ -5,7 +5,7 @@
  * B is packed in panels as wide as a tile, so that a tile reads it in one
  * stream.  A is read in place where its rows are stored one after another:
  * each element is used for a whole tile's width, which pays for its way from
- * the cache.  Transposed A, the weight gradients' shape, is left to BLAS.
+ * the cache.  Transposed A is packed in panels as high as a tile.
  *
  * kernels/cpu/blocked.c
  */
@@ -18,7 +18,7 @@
  */
 #define BLOCK_K		384
 #define BLOCK_N		(RN_TILE_COLS * 16)
-#define BLOCK_M		120			/* a multiple of RN_TILE_ROWS */
+#define BLOCK_M		60			/* a multiple of RN_TILE_ROWS */
 
 /*
  * Rows at a distance of a multiple of 4 KiB fall upon each other in the
@@ -50,14 +50,26 @@ pack_b(int transpose, int k, int n, const rn_real *b, long ldb, rn_real *to)
 	}
 }
 
-/* A[m, k] in panels of RN_TILE_ROWS rows, [panel][k][RN_TILE_ROWS]. */
+/* op(A)[m, k] in panels of RN_TILE_ROWS rows, [panel][k][RN_TILE_ROWS]. */
 static void
-pack_a(int m, int k, const rn_real *a, long lda, rn_real *to)
+pack_a(int transpose, int m, int k, const rn_real *a, long lda, rn_real *to)
 {
 	int			i;
+	int			p;
 
 	for (i = 0; i < m; i += RN_TILE_ROWS, to += (size_t) k * RN_TILE_ROWS)
-		transpose_panel(RN_MIN(RN_TILE_ROWS, m - i), k, a + i * lda, lda, to, RN_TILE_ROWS);
+	{
+		const int	rows = RN_MIN(RN_TILE_ROWS, m - i);
+
+		if (!transpose)
+			transpose_panel(rows, k, a + i * lda, lda, to, RN_TILE_ROWS);
+		else if (rows == RN_TILE_ROWS)
+			for (p = 0; p < k; p++)
+				memcpy(to + p * RN_TILE_ROWS, a + p * lda + i, RN_TILE_ROWS * sizeof(rn_real));
+		else
+			for (p = 0; p < k; p++)
+				memcpy(to + p * RN_TILE_ROWS, a + p * lda + i, (size_t) rows * sizeof(rn_real));
+	}
 }
 
 /* One panel of B against rows of A; its last columns may be fewer. */
@@ -113,8 +125,8 @@ multiply_block(int m, int n, int k, rn_real alpha, const rn_real *a, long row, l
 }
 
 void
-rn_blocked_product(RnLane *lane, int transpose_b, int m, int n, int k, rn_real alpha, const rn_real *a, long lda,
-				   const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc)
+rn_blocked_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k, rn_real alpha,
+				   const rn_real *a, long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc)
 {
 	const size_t size_b = (size_t) BLOCK_K * BLOCK_N;
 	const size_t size_a = (size_t) BLOCK_K * BLOCK_M;
@@ -139,11 +151,11 @@ rn_blocked_product(RnLane *lane, int transpose_b, int m, int n, int k, rn_real a
 			for (i = 0; i < m; i += BLOCK_M)
 			{
 				const int	ms = RN_MIN(BLOCK_M, m - i);
-				const rn_real *block = a + i * lda + p;
+				const rn_real *block = transpose_a ? a + p * lda + i : a + i * lda + p;
 
-				if (lda % BAD_STRIDE == 0)
+				if (transpose_a || lda % BAD_STRIDE == 0)
 				{
-					pack_a(ms, ks, block, lda, packed_a);
+					pack_a(transpose_a, ms, ks, block, lda, packed_a);
 					multiply_block(ms, ns, ks, alpha, packed_a, 1, RN_TILE_ROWS, (long) ks * RN_TILE_ROWS, packed_b,
 								   so_far, c + i * ldc + j, ldc);
 				}

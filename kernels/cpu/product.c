@@ -22,7 +22,17 @@
 
 #define FEW_ROWS	12			/* up to here a matrix is not worth packing */
 #define SMALL_M		64			/* up to here BLAS does not reach its speed */
-#define SMALL_K_N	160
+
+/* Up to these n and k our own products are faster.  BLAS is better with AVX2. */
+#if RN_VECTOR_BYTES == 32
+#define SMALL_N				160
+#define SMALL_K				160
+#define SMALL_N_TRANSPOSED	0
+#else
+#define SMALL_N				512
+#define SMALL_K				256
+#define SMALL_N_TRANSPOSED	256	/* with A transposed only n counts */
+#endif
 
 /* C = beta C, for products over nothing. */
 static void
@@ -51,8 +61,9 @@ rn_cpu_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int
 		scale_rows(m, n, (rn_real) beta, c, ldc);
 	else if (!transpose_a && transpose_b && m <= FEW_ROWS)
 		rn_few_rows_product(m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
-	else if (!transpose_a && (m <= SMALL_M || n <= SMALL_K_N || k <= SMALL_K_N))
-		rn_blocked_product(lane, transpose_b, m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);
+	else if (transpose_a ? n <= SMALL_N_TRANSPOSED : m <= SMALL_M || n <= SMALL_N || k <= SMALL_K)
+		rn_blocked_product(lane, transpose_a, transpose_b, m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c,
+						   ldc);
 	else
 		BLAS_PRODUCT(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
 					 m, n, k, (rn_real) alpha, a, lda, b, ldb, (rn_real) beta, c, ldc);

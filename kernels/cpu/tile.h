@@ -32,11 +32,12 @@
 extern void rn_tile_product(int m, int n, int k, rn_real alpha, const rn_real *a, long row, long step,
 							const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc);
 
-/* C = alpha A op(B) + beta C of any size; k > 0. */
+/* C = alpha op(A) op(B) + beta C of any size; k > 0. */
 #define rn_blocked_product	RN_AT_LEVEL(rn_blocked_product)
 
-extern void rn_blocked_product(RnLane *lane, int transpose_b, int m, int n, int k, rn_real alpha, const rn_real *a,
-							   long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc);
+extern void rn_blocked_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k, rn_real alpha,
+							   const rn_real *a, long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c,
+							   long ldc);
 
 /* C[m, n] = alpha A B^T + beta C for a few rows of A. */
 #define rn_few_rows_product	RN_AT_LEVEL(rn_few_rows_product)
