@@ -197,7 +197,7 @@ KERNEL_LEVELS = one
 endif
 LEVEL_v2 = -march=x86-64-v2 -DRN_LEVEL=v2
 LEVEL_v3 = -march=x86-64-v3 -DRN_LEVEL=v3
-LEVEL_v4 = -march=x86-64-v4 -DRN_LEVEL=v4
+LEVEL_v4 = -march=x86-64-v4 -mprefer-vector-width=512 -DRN_LEVEL=v4
 LEVEL_one = -DRN_ONE_LEVEL
 OPTFLAGS = -O3
 
