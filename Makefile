@@ -82,6 +82,10 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 srcdir ?= .
 
+# PGXS does not note which headers an object was made from
+$(OBJS): $(wildcard $(srcdir)/src/pg/*.h $(srcdir)/src/wire/*.h $(srcdir)/src/score/*.h $(srcdir)/src/base/*.h \
+	$(srcdir)/src/model/*.h $(srcdir)/src/translate/*.h)
+
 # ---- residual_engine: plain C, SentencePiece behind one C++ file, OpenBLAS behind kernels/cpu ----
 
 WARNINGS = -Wall -Wextra $(WERROR)
