@@ -168,7 +168,6 @@ ENGINE_OBJS = \
 	src/graph/ops_loss.o \
 	src/wire/message.o \
 	src/base/context.o \
-	src/base/arena.o \
 	src/base/random.o \
 	src/base/threads.o \
 	src/base/digest.o \

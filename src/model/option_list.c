@@ -166,7 +166,7 @@ static const RnOption options[] = {
 	{"checkpoint_every", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "500", "0", "1000000000", NULL, "steps",
 		"Steps between checkpoints; 0: only at the end.", FIELD(checkpoint_every)},
 	{"keep_checkpoints", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "5", "1", "100", NULL, "checkpoints",
-		"How many of the last validations' weights are kept for averaging.", FIELD(keep_checkpoints)},
+		"Most checkpoints that average_checkpoints may ask for.", FIELD(keep_checkpoints)},
 	{"average_checkpoints", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "0", "0", "100", NULL, "checkpoints",
 		"The model is the mean of the weights at this many last validations, if that validates better; 0 or 1: the best.",
 		FIELD(average_checkpoints)},

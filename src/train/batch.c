@@ -87,13 +87,6 @@ rn_batch_reader_free(RnBatchReader *reader)
 	free(reader);
 }
 
-size_t
-rn_batch_reader_memory(const RnBatchReader *reader)
-{
-	return reader->pool.pair_capacity * (2 * sizeof(RnPair) + 2 * sizeof(uint32_t)) +
-		reader->pool.id_capacity * sizeof(int32_t);
-}
-
 void
 rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position)
 {

@@ -68,8 +68,6 @@ extern double rn_batch_reader_epochs(const RnBatchReader *reader);
  */
 extern RnStatus rn_batch_read(RnContext *ctx, RnBatchReader *reader, RnBatch *batch, int *epoch_end);
 
-extern size_t rn_batch_reader_memory(const RnBatchReader *reader);
-
 /* Buffers of a packed shard, reused. */
 typedef struct RnPacker RnPacker;
 

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "check.h"
@@ -170,42 +169,6 @@ test_dropout(void)
 	}
 }
 
-static void
-test_arena(void)
-{
-	RnContext	ctx;
-	RnArena		arena;
-	char	   *a;
-	char	   *b;
-
-	rn_context_reset(&ctx);
-	rn_arena_init(&arena);
-	CHECK(rn_arena_take(&arena, 1) == NULL, "an empty arena has nothing to give");
-	CHECK(rn_arena_take(&arena, 0) != NULL, "but a block of no bytes");
-	CHECK(rn_arena_reserve(&ctx, &arena, 100000) == RN_OK && arena.size >= 100000, "reserve");
-	a = rn_arena_take(&arena, 1);
-	b = rn_arena_take(&arena, 65);
-	CHECK(a != NULL && b != NULL && (uintptr_t) a % 64 == 0 && (uintptr_t) b % 64 == 0 && b >= a + 64,
-		  "blocks are aligned and apart");
-	memset(a, 1, 1);
-	memset(b, 2, 65);
-	CHECK(arena.used == 64 + 128, "used counts whole lines: %zu", arena.used);
-	CHECK(rn_arena_take(&arena, arena.size) == NULL && arena.used == 64 + 128, "too much is refused, and changes nothing");
-	CHECK(rn_arena_take(&arena, SIZE_MAX) == NULL, "also when rounding it up overflows");
-	CHECK(rn_arena_take(&arena, arena.size - arena.used) != NULL && arena.used == arena.size, "all of it can be had");
-	rn_arena_reset(&arena);
-	CHECK(arena.used == 0 && arena.peak == arena.size && rn_arena_take(&arena, 64) == a, "a reset starts again; the peak stays");
-	CHECK(rn_arena_reserve(&ctx, &arena, 1000) == RN_OK && arena.used == 64, "reserving what is there changes nothing");
-	CHECK(rn_arena_reserve(&ctx, &arena, (size_t) 5 << 20) == RN_OK && arena.size >= (size_t) 5 << 20 && arena.used == 0,
-		  "growing starts anew");
-	memset(rn_arena_take(&arena, (size_t) 5 << 20), 3, (size_t) 5 << 20);
-	CHECK(rn_arena_reserve(&ctx, &arena, SIZE_MAX / 2) == RN_NO_MEMORY && ctx.status == RN_NO_MEMORY,
-		  "what no machine has is refused: %s", ctx.detail);
-	rn_arena_free(&arena);
-	rn_arena_free(&arena);
-	CHECK(arena.base == NULL && arena.size == 0, "freed, also twice");
-}
-
 typedef struct Tally
 {
 	int			counts[8];
@@ -285,7 +248,6 @@ main(void)
 	test_names();
 	test_shuffle();
 	test_dropout();
-	test_arena();
 	test_threads();
 	return check_done();
 }
