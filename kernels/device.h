@@ -1,6 +1,10 @@
 /*
  * device.h
- *		Devices by name.
+ *		Devices by name, and what a library that brings a device exports.
+ *
+ * The CPU is linked into the engine.  A GPU comes with a library of its own
+ * (residual_cuda.so; for tests the same sources in emulation), opened only
+ * when somebody asks for it, so that one build works with and without one.
  *
  * kernels/device.h
  */
@@ -8,6 +12,60 @@
 #define RN_DEVICE_H
 
 #include "kernels/kernel.h"
+
+/* One device of a library. */
+typedef struct RnDeviceInfo
+{
+	char		name[96];		/* "NVIDIA H100" */
+	char		capability[16]; /* "9.0" */
+	int64_t		memory;			/* bytes in all */
+	int64_t		memory_free;	/* bytes that nobody has taken */
+	int			processors;		/* multiprocessors */
+	char		driver[32];		/* versions of driver and run time, "13.0/13.0" */
+} RnDeviceInfo;
+
+typedef struct RnDeviceOptions
+{
+	int			number;			/* which of the library's devices */
+	const char *precision;		/* "auto", "fp32", "tf32", "bf16", "fp16" */
+	int64_t		memory_limit;	/* bytes that may be allocated; 0: 80 % of what is free */
+} RnDeviceOptions;
+
+/* Ranks that add up their gradients, one process and one device each. */
+typedef struct RnRanks RnRanks;
+
+#define RN_RANKS_ID		128		/* bytes by which ranks find each other */
+
+/* What a device library answers when asked for its version. */
+typedef struct RnDeviceLibrary
+{
+	int			version;		/* RN_DEVICE_VERSION */
+
+	/* How many devices there are; RN_UNSUPPORTED, with the driver's words, when none can be used. */
+	RnStatus	(*count) (RnContext *ctx, int *n);
+	RnStatus	(*describe) (RnContext *ctx, int number, RnDeviceInfo *info);
+
+	/* The one device that this process uses from now on; the table lives as long as the process. */
+	RnStatus	(*open) (RnContext *ctx, const RnDeviceOptions *options, const RnKernels **kernels);
+
+	/*
+	 * Several ranks.  The first makes the id; all join with it, in any order,
+	 * and wait for one another at most timeout seconds.  sum adds n numbers of all
+	 * ranks, in place, in order with the lane's kernels; a rank that has died
+	 * is told by synchronize or by the next call, never by a hang.
+	 */
+	RnStatus	(*ranks_id) (RnContext *ctx, uint8_t id[RN_RANKS_ID]);
+	RnStatus	(*ranks_join) (RnContext *ctx, const uint8_t id[RN_RANKS_ID], int rank, int n_ranks, double timeout,
+							   RnRanks **ranks);
+	RnStatus	(*ranks_sum) (RnContext *ctx, RnRanks *ranks, RnLane *lane, rn_real *values, size_t n);
+	void		(*ranks_leave) (RnRanks *ranks);
+} RnDeviceLibrary;
+
+#define RN_DEVICE_VERSION	1
+
+/* The one symbol of a device library: NULL for a version that it does not speak. */
+#define RN_DEVICE_SYMBOL	"residual_device"
+typedef const RnDeviceLibrary *(*RnDeviceFunction) (int version);
 
 /*
  * Open a device: "cpu", "cuda", "auto".  The table lives as long as the
