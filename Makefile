@@ -126,7 +126,13 @@ ENGINE_OBJS = \
 	src/train/statistics.o \
 	src/train/checkpoint.o \
 	src/translate/translator.o \
+	src/translate/packing.o \
+	src/translate/scorer.o \
+	src/translate/embedder.o \
 	src/translate/beam.o \
+	src/translate/search.o \
+	src/translate/candidates.o \
+	src/translate/finished.o \
 	src/translate/search_options.o \
 	src/text/normalize.o \
 	src/text/learn.o \
