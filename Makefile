@@ -52,6 +52,7 @@ OBJS = \
 	src/pg/serve_worker.o \
 	src/pg/engine_client.o \
 	src/pg/serve_connection.o \
+	src/pg/apart.o \
 	src/pg/translation.o \
 	src/pg/sql_translate.o \
 	src/pg/sql_evaluate.o \
@@ -106,6 +107,8 @@ ENGINE_OBJS = \
 	src/engine/control.o \
 	src/engine/peer.o \
 	src/engine/server.o \
+	src/engine/handover.o \
+	src/engine/apart.o \
 	src/engine/connection.o \
 	src/engine/service.o \
 	src/engine/status.o \

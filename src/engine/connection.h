@@ -35,6 +35,9 @@ typedef struct RnConnection
 	RnServedModel *building;	/* sent and being made ready; nothing more is read meanwhile */
 	uint64_t	building_id;
 
+	int			apart;			/* to be handed over to a process of its own; nothing more is read */
+	uint64_t	apart_id;
+
 	double		close_at;		/* not 0: only what is written still goes out, at most until then */
 	int			drained;		/* closing: all is sent, the peer is told so */
 	int			closed;			/* hung up, or to be hung up at once */

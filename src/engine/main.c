@@ -4,6 +4,7 @@
  *
  *		residual_engine train				one training job
  *		residual_engine serve [options]		translations for many
+ *		residual_engine apart				one question, started by "serve"
  *		residual_engine --version
  *
  * Started by residual.so with descriptors in place: 3 the control socket, 4
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/apart.h"
 #include "engine/server.h"
 #include "engine/train_job.h"
 #include "kernels/device.h"
@@ -39,6 +41,13 @@ on_terminate(int number)
 {
 	(void) number;
 	stop = 1;
+}
+
+/* Only to end a wait: who has children looks after them. */
+static void
+on_child(int number)
+{
+	(void) number;
 }
 
 /* The default would dump core. */
@@ -67,6 +76,7 @@ handle_signals(void)
 	handle(SIGPIPE, SIG_IGN);
 	handle(SIGXFSZ, SIG_IGN);	/* a write then says that the file is too large */
 	handle(SIGTERM, on_terminate);
+	handle(SIGCHLD, on_child);
 	handle(SIGQUIT, on_quit);
 }
 
@@ -77,6 +87,7 @@ usage(const char *complaint)
 	fprintf(stderr, "It is started by PostgreSQL's extension residual, not by hand:\n"
 			"  residual_engine train\n"
 			"  residual_engine serve [--threads=N] [--memory=MB] [--idle=SECONDS] [--device=NAME]\n"
+			"  residual_engine apart\n"
 			"  residual_engine --version\n");
 	return EXIT_USAGE;
 }
@@ -120,6 +131,7 @@ serve(int n_arguments, char **arguments)
 	memset(&options, 0, sizeof(options));
 	options.threads = 1;
 	options.stop = &stop;
+	options.program = "/proc/self/exe";
 	for (i = 0; i < n_arguments; i++)
 	{
 		const char *value;
@@ -158,6 +170,8 @@ main(int argc, char **argv)
 	handle_signals();
 	if (strcmp(argv[1], "train") == 0 && argc == 2)
 		return rn_train(CONTROL_FD, SPILL_FD, &stop);
+	if (strcmp(argv[1], "apart") == 0 && argc == 2)
+		return rn_apart(CONTROL_FD, &stop);
 	if (strcmp(argv[1], "serve") == 0)
 		return serve(argc - 2, argv + 2);
 	return usage("unknown argument");

@@ -72,6 +72,7 @@ start(RnContext *ctx, Server *server, int control_fd, int listener_fd, const RnS
 	server->max_connections = options->max_connections > 0 ? options->max_connections : MAX_CONNECTIONS;
 	service->room = server->max_connections + 1;
 	service->started = service->last_activity = rn_now();
+	service->handover.program = options->program;
 	service->load_timeout = options->load_seconds > 0 ? options->load_seconds : LOAD_SECONDS;
 	service->connections = calloc(service->room, sizeof(RnConnection *));
 	server->polled = calloc(POLL_CONNECTIONS + service->room, sizeof(struct pollfd));
@@ -314,6 +315,7 @@ turn(Server *server)
 			progress |= rn_service_process(service, service->connections[i]);
 		flush_connections(server);
 		rn_service_retry(service);
+		rn_service_hand_over(service);
 		flush_connections(server);
 	} while (progress || service->store.changed);
 }

@@ -24,6 +24,7 @@ typedef struct RnServeOptions
 	int			idle_seconds;	/* end after so long without a request; 0: never */
 	int			load_seconds;	/* a client that is to send a model may be silent so long; 0: 60 */
 	int			max_connections;	/* further ones wait in the backlog; 0: 1000 */
+	const char *program;		/* file of this program, for what is to run apart; NULL: nothing can */
 	const volatile sig_atomic_t *stop;	/* set by the handler of SIGTERM; may be NULL */
 } RnServeOptions;
 
@@ -37,7 +38,8 @@ typedef struct RnServeOptions
  * listener_fd: listening Unix socket; only peers of our own user are let in.
  *
  * All signals should be blocked when this is called: they are let in only
- * while the main thread waits.
+ * while the main thread waits.  SIGCHLD needs a handler, or the end of what
+ * runs apart is noticed late.
  */
 extern int	rn_serve(int control_fd, int listener_fd, const RnServeOptions *options);
 

@@ -342,6 +342,47 @@ take_load_end(RnService *service, RnConnection *connection, const RnFrame *frame
 	rn_load_end(load);
 }
 
+/* Nothing may be under way, nor anything said that the other process would have to know. */
+static void
+take_apart(RnService *service, RnConnection *connection, const RnFrame *frame)
+{
+	RnContext	ctx;
+
+	rn_context_reset(&ctx);
+	service->last_activity = rn_now();
+	if (connection->n_requests > 0 || connection->load.active || connection->inbox.start != connection->inbox.end)
+	{
+		rn_fail(&ctx, RN_CORRUPT, "received a wish for a process of its own in the middle of something");
+		close_with_error(service, connection, frame->id, &ctx);
+		return;
+	}
+	connection->apart = 1;
+	connection->apart_id = frame->id;
+}
+
+void
+rn_service_hand_over(RnService *service)
+{
+	RnContext	ctx;
+	int			i;
+
+	rn_handover_reap(&service->handover);
+	for (i = 0; i < service->n_connections && rn_handover_has_place(&service->handover); i++)
+	{
+		RnConnection *connection = service->connections[i];
+
+		if (!connection->apart || connection->closed || rn_connection_wants_to_send(connection))
+			continue;
+		rn_context_reset(&ctx);
+		connection->apart = 0;
+		service->last_activity = rn_now();
+		if (rn_handover_start(&ctx, &service->handover, connection->fd) == RN_OK)
+			connection->closed = 1;
+		else
+			rn_connection_say_error(connection, connection->apart_id, &ctx);
+	}
+}
+
 static void
 take_frame(RnService *service, RnConnection *connection, const RnFrame *frame)
 {
@@ -369,6 +410,8 @@ take_frame(RnService *service, RnConnection *connection, const RnFrame *frame)
 		take_part(service, connection, frame);
 	else if (frame->type == RN_LOAD_END)
 		take_load_end(service, connection, frame);
+	else if (frame->type == RN_APART)
+		take_apart(service, connection, frame);
 	else
 	{
 		rn_fail(&ctx, RN_CORRUPT, "received a message of unknown type %u", frame->type);
@@ -381,7 +424,7 @@ static int
 is_held(RnService *service, const RnConnection *connection)
 {
 	if (connection->closed || connection->close_at != 0 || connection->pending != NULL ||
-		connection->building != NULL || rn_connection_backlog(connection) > CONNECTION_BACKLOG)
+		connection->building != NULL || connection->apart || rn_connection_backlog(connection) > CONNECTION_BACKLOG)
 		return 1;
 	if (rn_connection_next_type(connection) != RN_REQUEST)
 		return 0;
@@ -570,7 +613,7 @@ rn_service_is_idle(RnService *service)
 {
 	int			i;
 
-	if (service->waiting != NULL)
+	if (service->waiting != NULL || service->handover.running > 0)
 		return 0;
 	for (i = 0; i < service->n_connections; i++)
 	{

@@ -12,12 +12,14 @@
 #define RN_SERVICE_H
 
 #include "engine/connection.h"
+#include "engine/handover.h"
 #include "engine/queue.h"
 
 typedef struct RnService
 {
 	RnStore		store;
 	RnQueue		queue;
+	RnHandover	handover;
 	RnConnection **connections; /* [n_connections] */
 	int			n_connections;
 	int			room;			/* of connections */
@@ -48,6 +50,9 @@ extern void rn_service_check_deadlines(RnService *service, double now);
 
 /* When the next deadline is; 0: none. */
 extern double rn_service_next_deadline(const RnService *service);
+
+/* Hand over connections that asked for it, as far as there are places; they are closed here, and live on there. */
+extern void rn_service_hand_over(RnService *service);
 
 /* A connection has gone: drop all that it asked for and was sending. */
 extern void rn_service_hang_up(RnService *service, RnConnection *connection);

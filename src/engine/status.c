@@ -86,6 +86,8 @@ rn_service_status(RnService *service, RnConnection *connection, uint64_t id)
 			{"batches", queue->counters.batches},
 			{"errors", queue->counters.errors},
 			{"abandoned", queue->counters.abandoned},
+			{"apart", service->handover.running},
+			{"apart_started", service->handover.started},
 			{"models", store->count},
 			{"model_bytes", store->used},
 			{"memory_limit", store->budget},

@@ -35,9 +35,8 @@
 static uint64 next_id = 1;
 static RnWriter request;		/* kept until its answer has come */
 
-/* An ERROR frame becomes an error of this session. */
-static void pg_attribute_noreturn()
-report_frame(const RnFrame *frame)
+void
+res_report_frame(const RnFrame *frame)
 {
 	RnReader	reader;
 	RnContext	ctx;
@@ -203,9 +202,8 @@ check_complete(const ResVersion *version, const char *label, uint64 bytes, int64
 		report_damaged(label, "Its configuration, its tokenizer or a tensor is not the one that was stored.");
 }
 
-/* Stream a model; false when the engine has hung up.  ERROR when rows are damaged or the engine refuses. */
-static bool
-send_model(ResChannel *channel, const ResModel *model, uint64 id)
+bool
+res_send_model(ResChannel *channel, const ResModel *model, uint64 id)
 {
 	MemoryContext passing = AllocSetContextCreate(CurrentMemoryContext, "model on its way", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(passing);
@@ -238,7 +236,7 @@ send_model(ResChannel *channel, const ResModel *model, uint64 id)
 	if (load.gone || (!load.answered && !res_serve_receive(&load.answer, 0)))
 		return false;
 	if (load.answer.type == RN_ERROR)
-		report_frame(&load.answer);
+		res_report_frame(&load.answer);
 	if (load.answer.type != RN_LOADED || load.answer.id != id)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
@@ -284,7 +282,7 @@ ask(const ResModel *model, uint64 id, RnFrame *answer)
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("the serving engine cannot keep model \"%s\" for long enough to use it", model->name),
 					 errhint("Raise residual.serve_memory.")));
-		if (!send_model(channel, model, id))
+		if (!res_send_model(channel, model, id))
 			return false;
 	}
 	if (answer->id != id)
@@ -356,7 +354,7 @@ perform(const ResModel *model, uint32 expected, RnReader *reader)
 				 errmsg("the serving engine ended %d times while it worked on this request", TRIES),
 				 errhint("The server log says how it ended.  A text that always ends it is a bug worth reporting.")));
 	if (answer.type == RN_ERROR)
-		report_frame(&answer);
+		res_report_frame(&answer);
 	if (answer.type != expected)
 	{
 		res_serve_disconnect();

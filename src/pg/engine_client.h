@@ -20,6 +20,7 @@
 #ifndef RES_ENGINE_CLIENT_H
 #define RES_ENGINE_CLIENT_H
 
+#include "channel.h"
 #include "model_catalog.h"
 
 #include "wire/message.h"
@@ -40,6 +41,16 @@ extern void res_request_perform(const ResModel *model, RnReader *reader);
 
 /* ERROR unless the answer was read to its end, no less and no more. */
 extern void res_request_end(const RnReader *reader);
+
+/*
+ * Stream the model's version model->active over the session's connection and
+ * wait until the engine has taken it; false when the engine has hung up.
+ * ERROR when rows are damaged or the engine refuses.
+ */
+extern bool res_send_model(ResChannel *channel, const ResModel *model, uint64 id);
+
+/* An ERROR frame becomes an error of this session. */
+extern void res_report_frame(const RnFrame *frame) pg_attribute_noreturn();
 
 /* The engine's own account of itself; false when no engine runs.  Starts none. */
 extern bool res_serving_status(RnReader *reader);

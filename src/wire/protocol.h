@@ -127,8 +127,32 @@ typedef enum RnFrameType
 	/* S: no payload */
 	RN_LOADED = 45,
 	/* C: no payload.  S: pairs (see engine/status.c): queue, models, counters */
-	RN_STATUS = 46
+	RN_STATUS = 46,
+
+	/*
+	 * ---- a process of its own: client C, fresh engine F; one question a process ----
+	 *
+	 * C says APART to a serving engine, with nothing under way.  The next HELLO is that of a fresh engine which has
+	 * taken over the connection: C asks it one question, and its end (either way: closing) is the end of both.
+	 */
+
+	/* C: no payload.  Answered by the HELLO of F, once a place is free, or by ERROR */
+	RN_APART = 47,
+	/*
+	 * F: a part of an answer that is a table: u32 rows, u32 columns, then rows * columns values: u8 RnValueKind
+	 * and, unless it is null, i64, f64 or string.  Then TABLE_END, or ERROR in its place
+	 */
+	RN_TABLE = 48,
+	RN_TABLE_END = 49
 } RnFrameType;
+
+typedef enum RnValueKind
+{
+	RN_VALUE_NULL = 0,
+	RN_VALUE_INTEGER,
+	RN_VALUE_NUMBER,
+	RN_VALUE_TEXT
+} RnValueKind;
 
 enum
 {

@@ -72,6 +72,7 @@ serve_driver_main(int argc, char **argv)
 	memset(&options, 0, sizeof(options));
 	options.threads = 1;
 	options.stop = &stop_asked;
+	options.program = "/proc/self/exe";
 	rn_context_reset(&ctx);
 	for (i = 2; i < argc; i++)
 	{

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "engine/apart.h"
+#include "engine/handover.h"
 #include "serve_driver.h"
 
 #define N_TEXTS		200
@@ -34,6 +36,7 @@
 #define LITTLE_MEMORY	"5"
 #endif
 
+static volatile sig_atomic_t apart_stop;
 static ToyModel toy;
 static RnTranslator *translator;
 static char sentences[N_TEXTS][300];
@@ -1096,6 +1099,82 @@ test_full(void)
 	stop_clean(&engine);
 }
 
+/* The pid that a HELLO tells; 0 for another frame. */
+static pid_t
+hello_pid(const RnFrame *frame)
+{
+	char		text[256];
+	RnReader	reader;
+
+	if (frame->type != RN_HELLO)
+		return 0;
+	rn_reader_init(&reader, frame);
+	rn_read_u32(&reader);
+	rn_read_string(&reader, text, sizeof(text));
+	rn_read_string(&reader, text, sizeof(text));
+	return (pid_t) rn_read_u64(&reader);
+}
+
+static int
+ends(pid_t pid)
+{
+	double		until = driver_now() + DRIVER_SECONDS;
+
+	while (kill(pid, 0) == 0 && driver_now() < until)
+		driver_sleep(0.002);
+	return kill(pid, 0) != 0;
+}
+
+/* A connection is handed over to a process of its own; a few at once, the others wait; closing ends it. */
+static void
+test_apart(void)
+{
+	Engine		engine;
+	Client		clients[RN_APART_MOST + 1],
+				client;
+	RnFrame		frame;
+	pid_t		pids[RN_APART_MOST + 1];
+	int			i;
+
+	if (!start_loaded(&engine, &client, two_threads))
+		return;
+	for (i = 0; i <= RN_APART_MOST; i++)
+	{
+		pids[i] = 0;
+		if (!CHECK(client_connect(&clients[i], &engine), "client %d", i))
+			return;
+		write_empty(&clients[i], RN_APART, 1);
+		client_send(&clients[i]);
+		if (i == RN_APART_MOST)
+			CHECK(client_receive(&clients[i], &frame, 0.3) == -1, "one more than may be waits");
+		else if (client_receive(&clients[i], &frame, DRIVER_SECONDS) == 1)
+			pids[i] = hello_pid(&frame);
+		CHECK(i == RN_APART_MOST || (pids[i] > 0 && pids[i] != engine.pid), "process %d of its own: %d", i, (int) pids[i]);
+	}
+	CHECK(client_status(&client, "apart") == RN_APART_MOST, "the engine counts them");
+	CHECK(translates(&client, 7), "and translates meanwhile");
+	client_close(&clients[0]);
+	CHECK(ends(pids[0]), "a process ends with its connection");
+	CHECK(client_receive(&clients[RN_APART_MOST], &frame, DRIVER_SECONDS) == 1 && hello_pid(&frame) > 0,
+		  "then who waited gets its place");
+	write_empty(&clients[1], RN_PING, 5);
+	CHECK(exchange(&clients[1], &frame, RN_PONG, 5), "it answers a ping");
+	write_empty(&clients[1], RN_REQUEST, 6);
+	client_send(&clients[1]);
+	CHECK(client_receive(&clients[1], &frame, DRIVER_SECONDS) == 1 && frame.type == RN_ERROR, "and knows no translations");
+	for (i = 1; i <= RN_APART_MOST; i++)
+		client_close(&clients[i]);
+	for (i = 1; i < RN_APART_MOST; i++)
+		CHECK(ends(pids[i]), "process %d has ended", i);
+	write_empty(&client, RN_APART, 9);
+	write_empty(&client, RN_PING, 10);
+	client_send(&client);
+	CHECK(client_receive(&client, &frame, DRIVER_SECONDS) == 1 && frame.type == RN_ERROR,
+		  "who does not wait for the other process is turned away");
+	client_close(&client);
+	stop_clean(&engine);
+}
+
 static int
 prepare(void)
 {
@@ -1127,6 +1206,8 @@ prepare(void)
 int
 main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "apart") == 0)
+		return rn_apart(3, &apart_stop);
 	if (argc > 1 && strcmp(argv[1], "serve") == 0)
 		serve_driver_main(argc, argv);
 	if (prepare())
@@ -1146,6 +1227,7 @@ main(int argc, char **argv)
 		test_ends();
 		test_other_user();
 		test_full();
+		test_apart();
 	}
 	rn_translations_free(expected, N_TEXTS);
 	rn_translations_free(expected_greedy, N_TEXTS);
