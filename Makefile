@@ -40,6 +40,7 @@ OBJS = \
 	src/pg/launcher.o \
 	src/pg/job.o \
 	src/pg/train_worker.o \
+	src/pg/train_transaction.o \
 	src/pg/train_feed.o \
 	src/pg/train_store.o \
 	src/pg/corpus.o \

@@ -92,7 +92,7 @@ execute(const char *sql, const Values *values)
 static void
 store(const ResTraining *training, const char *sql, const Values *values)
 {
-	res_training_begin(training);
+	res_training_begin_report(training);
 	execute(sql, values);
 	res_training_commit();
 }
@@ -187,7 +187,7 @@ store_phase(ResTraining *training, RnReader *reader)
 	rn_read_string(reader, phase, sizeof(phase));
 	check_end(reader, "phase");
 	begin_values(&values, training);
-	res_training_begin(training);
+	res_training_begin_report(training);
 	add_string(&values, phase);
 	execute("UPDATE residual.job SET phase = $2 WHERE id = $1", &values);
 	res_training_commit();
@@ -231,7 +231,7 @@ store_corpus(ResTraining *training, RnReader *reader)
 	add_integer(&values, rows_empty);
 	add_integer(&values, rows_long);
 	add_integer(&values, held_out);
-	res_training_begin(training);
+	res_training_begin_report(training);
 	add_string(&values, fingerprint);
 	add_string(&values, rows_have_changed(training, fingerprint) ?
 			   "rows of the corpus have changed since the job began: the result differs from that of a run without a break" : "");
@@ -329,7 +329,7 @@ store_statistics(ResTraining *training, RnReader *reader)
 	int64		step = rn_read_i64(reader);
 	uint32		n = rn_read_count(reader, 3 * sizeof(uint32));
 
-	res_training_begin(training);
+	res_training_begin_report(training);
 	while (n-- > 0 && !reader->failed)
 		store_tensor(training, step, reader);
 	check_end(reader, "statistics");
@@ -388,7 +388,7 @@ store_tokenizer(ResTraining *training, const ResChunk *chunk)
 	if ((uint64) training->tokenizer.len < chunk->total || training->tokenizer_stored)
 		return;
 	training->tokenizer_stored = true;
-	res_training_begin(training);
+	res_training_begin_report(training);
 	res_catalog_begin(&catalog, false);
 	writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, 0);
 	for (piece.offset = 0; piece.offset < piece.total; piece.offset += piece.size)
@@ -425,7 +425,7 @@ checkpoint_begin(ResTraining *training, RnReader *reader)
 	training->incoming_step = rn_read_i64(reader);
 	(void) rn_read_f64(reader); /* epoch: in the state that comes */
 	check_end(reader, "checkpoint");
-	res_training_begin(training);
+	res_training_begin_report(training);
 	training->incoming = RES_CHECKPOINT;
 	begin_values(&values, training);
 	res_catalog_begin(&training->catalog, false);
@@ -504,7 +504,7 @@ model_begin(ResTraining *training, RnReader *reader)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("engine sent a model without a tokenizer")));
 
-	res_training_begin(training);
+	res_training_begin_model(training);
 	training->incoming = RES_MODEL;
 	MemoryContextSwitchTo(TopTransactionContext);
 	version->configuration = read_configuration(training, reader);

@@ -48,40 +48,6 @@ PGDLLEXPORT void res_train_main(Datum argument);
 #define LAST_WORDS		500		/* ms that an engine that has said all has to exit */
 #define PLACE_TRIES		5		/* somebody may be looking whether a place is free */
 
-/* ---- transactions ---- */
-
-static void
-begin_plain(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-void
-res_training_begin(const ResTraining *training)
-{
-	begin_plain();
-	res_extension_lock();
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(training->job.owner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the role that owns job " INT64_FORMAT " has been dropped", training->job.id)));
-	/* a job of the same number in another table is not ours */
-	if (res_job_table() != training->table)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the extension of job " INT64_FORMAT " has been dropped", training->job.id)));
-}
-
-void
-res_training_commit(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-}
-
 /* ---- taking the job up ---- */
 
 /* What a role's or a database's settings could spoil; user code that runs while rows are read could, too. */
@@ -150,7 +116,9 @@ take_up(const ResLaunch *launch, ResTraining *training)
 	MemoryContext before;
 	bool		mine;
 
-	begin_plain();
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	mine = res_extension_installed() && res_job_claim(launch->job);
 	if (mine && !take_place())
 	{
@@ -224,21 +192,6 @@ res_training_engine_lost(ResTraining *training)
 
 /* ---- the conversation ---- */
 
-/* What CHECK_FOR_INTERRUPTS would do, but for ending: others must never wait for us. */
-static void
-serve_interrupts(void)
-{
-	if (ProcSignalBarrierPending)
-		ProcessProcSignalBarrier();
-	if (LogMemoryContextPending)
-		ProcessLogMemoryContextInterrupt();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
-
 /* An engine that is told to stop may take its time as long as it says something. */
 static bool
 stop_is_overdue(ResTraining *training, TimestampTz *heard, bool something_came)
@@ -282,7 +235,7 @@ converse(ResTraining *training)
 		MemoryContextReset(frames);
 		if (training->done || training->channel.closed)
 			break;
-		serve_interrupts();
+		res_training_serve_interrupts();
 		if (stop_is_overdue(training, &heard, came))
 			break;
 		res_channel_wait(&training->channel, training->stopping ? 50 : 1000);
@@ -302,9 +255,10 @@ end_job(const ResTraining *training, ResJobState state, const ErrorData *error)
 	Datum		values[6];
 	char		nulls[6];
 	bool		found = false;
+	bool		is_there;
 	int			i;
 
-	begin_plain();
+	is_there = res_training_begin_end(training);
 	memset(nulls, 'n', sizeof(nulls));
 	nulls[0] = nulls[1] = ' ';
 	values[0] = Int64GetDatum(training->job.id);
@@ -321,7 +275,7 @@ end_job(const ResTraining *training, ResJobState state, const ErrorData *error)
 			nulls[2 + i] = ' ';
 		}
 	}
-	if (res_extension_installed() && res_job_table() == training->table)
+	if (is_there)
 	{
 		res_catalog_begin(&catalog, false);
 		found = res_execute(&catalog,
@@ -349,6 +303,7 @@ log_failure(const ResTraining *training, const ErrorData *error)
 /*
  * After an error: into the job's row, and the server log.  Where the row has
  * gone, most likely with DROP EXTENSION, the error is only a consequence.
+ * A job that is not this worker's is none of its business.
  */
 static void
 fail(ResTraining *training)
@@ -356,6 +311,9 @@ fail(ResTraining *training)
 	ErrorData  *error;
 	bool		cancelled;
 	volatile bool found = false;
+
+	if (!OidIsValid(training->table))
+		PG_RE_THROW();
 
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -371,9 +329,10 @@ fail(ResTraining *training)
 	}
 	PG_CATCH();
 	{
-		EmitErrorReport();
+		EmitErrorReport();		/* the job is "interrupted" then */
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
+		found = true;
 	}
 	PG_END_TRY();
 	if (!found)
@@ -424,11 +383,10 @@ res_train_main(Datum argument)
 	training = MemoryContextAllocZero(TopMemoryContext, sizeof(*training));
 	MemoryContextSwitchTo(TopMemoryContext);
 	initStringInfo(&training->tokenizer);
-	if (!take_up(&launch, training))
-		proc_exit(0);
 	PG_TRY();
 	{
-		run(training);
+		if (take_up(&launch, training))
+			run(training);
 	}
 	PG_CATCH();
 	{

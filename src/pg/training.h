@@ -3,7 +3,8 @@
  *		One training job, as its worker sees it.
  *
  * train_worker.c is the journey from top to bottom; train_feed.c is what goes
- * to the engine, train_store.c what comes back from it.
+ * to the engine, train_store.c what comes back from it, train_transaction.c
+ * how it is written without waiting for anybody.
  *
  * src/pg/training.h
  */
@@ -57,14 +58,33 @@ typedef struct ResTraining
 	char		end_state[32];	/* "done" or "stopped" */
 } ResTraining;
 
-/* ---- train_worker.c ---- */
+/* ---- train_transaction.c ---- */
 
 /*
- * A short transaction of the worker: ERROR 42704 when the job's owner has been
- * dropped, or the extension that the job is of.
+ * A short transaction of the worker that only reads: ERROR 42704 when the
+ * job's owner has been dropped, or the extension that the job is of.
  */
 extern void res_training_begin(const ResTraining *training);
+
+/*
+ * The same for one that writes: what it writes to, and the job's row, are
+ * locked when it begins, without ever waiting inside a lock.  ERROR 57014 when
+ * a cancel has come and the locks are not had within residual.stop_grace.
+ */
+extern void res_training_begin_report(const ResTraining *training);
+
+/* The row of the job's model, if there is one, is locked as well. */
+extern void res_training_begin_model(const ResTraining *training);
+
+/* For the last report: nothing need be there any more; false when the job's row cannot be. */
+extern bool res_training_begin_end(const ResTraining *training);
+
 extern void res_training_commit(void);
+
+/* What CHECK_FOR_INTERRUPTS would do, but for ending: others must never wait for us. */
+extern void res_training_serve_interrupts(void);
+
+/* ---- train_worker.c ---- */
 
 /* The engine has hung up: reap it and raise the ERROR that says how it ended. */
 extern void res_training_engine_lost(ResTraining *training) pg_attribute_noreturn();
