@@ -25,6 +25,12 @@ SELECT residual_wait(:job, '0') IN ('queued', 'running') AS under_way;
 SELECT residual_cancel(:job);
 SELECT residual_wait(:job);
 
+-- whoever asks for validation and gets none can see it
+SELECT start('unvalidated', 1, '{"validation": "1e-9"}') AS job \gset
+SELECT residual_wait(:job);
+SELECT state, held_out, note FROM residual_jobs WHERE job = :job;
+SELECT residual_drop_model('unvalidated');
+
 -- waiting can be cancelled itself
 SELECT start('waited_for') AS job \gset
 SET statement_timeout = '200ms';

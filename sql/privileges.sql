@@ -140,6 +140,15 @@ SELECT residual_evaluate('heart', 'pairs', 'en', 'de');
 RESET SESSION AUTHORIZATION;
 TABLE rights;
 SELECT residual_drop_model('heart');
+
+-- a schema that only has the name is neither read nor written
+ALTER SCHEMA residual RENAME TO hidden;
+SELECT residual_rename_model('heart', 'soul');
+CREATE SCHEMA residual;
+CREATE TABLE residual.model (LIKE hidden.model);
+SELECT residual_rename_model('heart', 'soul');
+DROP SCHEMA residual CASCADE;
+ALTER SCHEMA hidden RENAME TO residual;
 DROP VIEW rights;
 DROP FUNCTION may(text);
 DROP OWNED BY rt_owner, rt_other;

@@ -118,8 +118,8 @@ note_validation(RnContext *ctx, RnJob *job, const RnScores *scores)
 		state->best_bleu = scores->bleu;
 		state->stale = 0;
 	}
-	else if (job->held_out_reader != NULL)
-		state->stale++;
+	else if (job->held_out_reader != NULL && rn_trainer_steps(job->trainer) > job->config.warmup_steps)
+		state->stale++;			/* while the rate still rises a worse value says little */
 	RN_TRY(rn_report_log(ctx, job, scores, best));
 	state->validated_step = rn_trainer_steps(job->trainer);
 	state->epoch_ended = 0;

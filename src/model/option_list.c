@@ -148,7 +148,7 @@ static const RnOption options[] = {
 	{"max_minutes", RN_GROUP_LENGTH, RN_OPTION_NUMBER, "0", "0", "10000000", NULL, "minutes",
 		"Training ends after this time; 0: no such bound.", FIELD(max_minutes)},
 	{"patience", RN_GROUP_LENGTH, RN_OPTION_INTEGER, "5", "0", "1000000", NULL, "validations",
-		"Training ends after this many validations without a better one; 0: never.", FIELD(patience)},
+		"Training ends after this many validations without a better one, those during the warm-up not counted; 0: never.", FIELD(patience)},
 
 	{"validation", RN_GROUP_VALIDATION, RN_OPTION_TEXT, "0.02", NULL, NULL, NULL, "",
 		"Fraction of the corpus held out for validation, or the name of a table; 0: none.", FIELD(validation)},

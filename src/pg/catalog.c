@@ -13,8 +13,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -70,6 +73,26 @@ res_extension_lock(void)
 		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 }
 
+/*
+ * Statements name the schema, and run with the owner's rights: in a schema of
+ * that name that somebody else has made they would run his triggers.
+ */
+static void
+check_schema(void)
+{
+	Oid			schema = get_namespace_oid("residual", true);
+
+	if (OidIsValid(schema) &&
+		getExtensionOfObject(NamespaceRelationId, schema) == get_extension_oid("residual", false))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_SCHEMA_NAME),
+			 OidIsValid(schema) ? errmsg("schema \"residual\" does not belong to the extension \"residual\"")
+			 : errmsg("schema \"residual\" does not exist"),
+			 errdetail("The extension keeps its tables in the schema that CREATE EXTENSION made."),
+			 errhint("ALTER SCHEMA ... RENAME TO residual gives that schema its name back.")));
+}
+
 void
 res_catalog_begin(ResCatalog *catalog, bool read_only)
 {
@@ -78,6 +101,7 @@ res_catalog_begin(ResCatalog *catalog, bool read_only)
 	if (!read_only)
 		res_extension_lock();
 	owner = res_extension_owner();
+	check_schema();
 	catalog->read_only = read_only;
 	GetUserIdAndSecContext(&catalog->user, &catalog->security_context);
 	SetUserIdAndSecContext(owner, catalog->security_context | SECURITY_LOCAL_USERID_CHANGE);

@@ -206,6 +206,34 @@ rows_have_changed(const ResTraining *training, const char *fingerprint)
 	return true;
 }
 
+/* A part that is 0 asks for no validation; a table, or a part above, for one that did not come about. */
+static bool
+lacks_validation(const ResTraining *training, uint64 held_out)
+{
+	char	   *end;
+	double		part = strtod(training->config.validation, &end);
+
+	if (held_out > 0 || (*end == '\0' && part == 0))
+		return false;
+	ereport(WARNING,
+			(errmsg("job " INT64_FORMAT " trains without validation: no pair was held out", training->job.id),
+			 errhint("Set option \"validation\" to a larger part, or to a table with pairs.")));
+	return true;
+}
+
+/* What one should know about the data; "" if nothing. */
+static const char *
+corpus_note(const ResTraining *training, const char *fingerprint, uint64 held_out)
+{
+	bool		changed = rows_have_changed(training, fingerprint);
+	bool		lacking = lacks_validation(training, held_out);
+
+	return psprintf("%s%s%s",
+					changed ? "rows of the corpus have changed since the job began: the result differs from that of a run without a break" : "",
+					changed && lacking ? "; " : "",
+					lacking ? "no pair was held out: nothing has been validated" : "");
+}
+
 static void
 store_corpus(ResTraining *training, RnReader *reader)
 {
@@ -233,8 +261,7 @@ store_corpus(ResTraining *training, RnReader *reader)
 	add_integer(&values, held_out);
 	res_training_begin_report(training);
 	add_string(&values, fingerprint);
-	add_string(&values, rows_have_changed(training, fingerprint) ?
-			   "rows of the corpus have changed since the job began: the result differs from that of a run without a break" : "");
+	add_string(&values, corpus_note(training, fingerprint, held_out));
 	execute("UPDATE residual.job SET pairs = $2, rows_empty = $3, rows_long = $4, held_out = $5,"
 			" fingerprint = $6, note = COALESCE($7, note) WHERE id = $1", &values);
 	res_training_commit();

@@ -386,7 +386,7 @@ test_bounds(void)
 {
 	static const char *const epochs[] = {OPTIONS, "threads=1", "max_epochs=2", NULL};
 	static const char *const patience[] = {OPTIONS, "threads=1", "max_steps=100000", "patience=2", "validate_every=5",
-	"learning_rate=1e-15", "warmup_init=0", NULL};
+	"learning_rate=1e-15", "warmup_init=0", "warmup_steps=10", NULL};
 	static const char *const minutes[] = {OPTIONS, "threads=1", "max_minutes=0.02", "validate_every=1000000", NULL};
 	Corpus		corpus;
 	TrainRun	run;
@@ -398,8 +398,8 @@ test_bounds(void)
 	client_free(&run);
 	begin(&run, &corpus, patience);
 	client_train(&run);
-	CHECK(strcmp(run.reason, "patience") == 0 && run.n_logs == 3 && run.done_step == 15,
-		  "patience ends a run that does not get better: %s at step %lld", run.reason, (long long) run.done_step);
+	CHECK(strcmp(run.reason, "patience") == 0 && run.n_logs == 4 && run.done_step == 20,
+		  "patience ends a run that does not get better after the warm-up: %s at step %lld", run.reason, (long long) run.done_step);
 	client_free(&run);
 	begin(&run, &corpus, minutes);
 	client_train(&run);
