@@ -129,6 +129,11 @@ ENGINE_OBJS = \
 	src/train/optimizer.o \
 	src/train/statistics.o \
 	src/train/checkpoint.o \
+	src/diagnose/probe.o \
+	src/diagnose/gradients.o \
+	src/diagnose/streams.o \
+	src/diagnose/attention.o \
+	src/diagnose/change.o \
 	src/translate/translator.o \
 	src/translate/packing.o \
 	src/translate/scorer.o \
@@ -289,7 +294,7 @@ clean-engine:
 # ---- tests ----
 
 # Programs without a server; each prints TAP.  What they are made of beside the engine:
-PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile golden_streams
+PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile
 PARTS_test_base =
 PARTS_test_kernels =
 PARTS_test_kernels_attention =

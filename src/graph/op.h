@@ -127,6 +127,25 @@ extern RnTensor *rn_attention(RnGraph *graph, const RnAttention *spec, RnTensor 
 extern const rn_real *const *rn_attention_probabilities(RnGraph *graph, RnTensor *attention);
 
 /*
+ * What the scores of an attention are made of, kept to the end of the pass:
+ * A = scale * q k^T + scores_in per sentence and head (unmasked, as the layer
+ * above takes them over), softmax of A / divisor.  Not for a cached attention.
+ */
+typedef struct RnAttentionScores
+{
+	RnColumns	q;
+	RnColumns	k;
+	RnTensor   *scores_in;		/* or NULL */
+	int			heads;
+	int			head_size;
+	int			causal;
+	double		scale;
+	double		divisor;
+} RnAttentionScores;
+
+extern void rn_attention_scores(RnGraph *graph, RnTensor *attention, RnAttentionScores *scores);
+
+/*
  * One decoding step over cached keys and values (forward only).  key_in and
  * value_in, when given, are new rows [rows] written to cache rows write[r]
  * before anything is read.

@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 #include "graph/node.h"
 
@@ -354,4 +355,38 @@ rn_attention_probabilities(RnGraph *graph, RnTensor *attention)
 		return rn_graph_fail(graph, RN_INVALID, "probabilities are asked of what is no attention");
 	node->memories[0].kept = 1;
 	return (const rn_real *const *) &node->memories[0].at;
+}
+
+void
+rn_attention_scores(RnGraph *graph, RnTensor *attention, RnAttentionScores *scores)
+{
+	const RnAttentionArgs *args;
+	RnNode	   *node;
+	int			i;
+
+	memset(scores, 0, sizeof(*scores));
+	if (attention == NULL)
+		return;
+	node = attention->state->producer;
+	if (node == NULL || node->op != &attention_op)
+	{
+		rn_graph_fail(graph, RN_INVALID, "scores are asked of what is no attention");
+		return;
+	}
+	args = node->spec;
+	scores->q.tensor = node->uses[QUERY].tensor;
+	scores->q.first = node->uses[QUERY].first_column;
+	scores->k.tensor = node->uses[KEY].tensor;
+	scores->k.first = node->uses[KEY].first_column;
+	scores->scores_in = node->n_uses > SCORES ? node->uses[SCORES].tensor : NULL;
+	scores->heads = args->heads;
+	scores->head_size = args->head_size;
+	scores->causal = args->causal;
+	scores->scale = args->scale;
+	scores->divisor = args->score_divisor;
+	for (i = 0; i < node->n_uses; i++)
+	{
+		if (i != VALUE)
+			rn_graph_keep(graph, node->uses[i].tensor);
+	}
 }

@@ -55,6 +55,7 @@ struct RnProfile
 /* What a stack shows to whoever looks; parts of RnWatch, or all NULL. */
 typedef struct RnStackWatch
 {
+	RnTensor  **dual;
 	RnTensor  **stream;
 	RnTensor  **shortcut;
 	RnTensor  **branch;

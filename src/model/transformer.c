@@ -225,6 +225,7 @@ rn_stack_run(const RnModelStack *stack, RnLayerPass *pass, RnTensor *x, const Rn
 		}
 		rn_scheme_layer_end(scheme, &stream, place.layer);
 	}
+	show(pass->graph, watch->dual, 0, stream.dual);
 	return rn_scheme_end(scheme, &stream);
 }
 
@@ -239,6 +240,7 @@ rn_encoder_run(const RnModel *model, RnGraph *graph, const RnPacked *source, con
 	memset(&stack_watch, 0, sizeof(stack_watch));
 	if (watch != NULL)
 	{
+		stack_watch.dual = &watch->encoder_dual;
 		stack_watch.stream = watch->encoder_stream;
 		stack_watch.shortcut = watch->encoder_shortcut;
 		stack_watch.branch = watch->encoder_branch;
@@ -266,6 +268,7 @@ rn_decoder_run(const RnModel *model, RnGraph *graph, RnTensor *memory, const RnP
 	memset(&stack_watch, 0, sizeof(stack_watch));
 	if (watch != NULL)
 	{
+		stack_watch.dual = &watch->decoder_dual;
 		stack_watch.stream = watch->decoder_stream;
 		stack_watch.shortcut = watch->decoder_shortcut;
 		stack_watch.branch = watch->decoder_branch;

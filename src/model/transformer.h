@@ -72,6 +72,8 @@ typedef struct RnWatch
 {
 	RnTensor   *encoder_output;
 	RnTensor   *decoder_output;
+	RnTensor   *encoder_dual;	/* the dual stream at the stack's end; NULL: the scheme has none */
+	RnTensor   *decoder_dual;
 	RnTensor  **encoder_stream; /* [N + 1] x_0 .. x_N as passed on */
 	RnTensor  **decoder_stream;
 	RnTensor  **encoder_shortcut;	/* [N] what each sublayer is added to: mostly the stream */

@@ -35,6 +35,7 @@ typedef struct RnTally
 	double		fed;			/* of the gradient as Adam gets it */
 	double		step;			/* of Adam's step without decay, learning rate 1 */
 	double		jacobian;		/* largest |J|, learning rate 1 */
+	double		jacobian_squares;
 } RnTally;
 
 typedef struct RnOptimizer

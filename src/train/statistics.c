@@ -44,6 +44,7 @@ rn_statistics_adam(const RnConfig *config, int64_t update, size_t n, const rn_re
 		tally->fed += g * g;
 		tally->step += u * u;
 		tally->jacobian = fmax(tally->jacobian, fabs(jacobian));
+		tally->jacobian_squares += jacobian * jacobian;
 	}
 }
 
@@ -100,7 +101,7 @@ rn_statistics_finish(const RnOptimizer *optimizer, const RnParams *params, const
 
 	for (p = 0; p < params->count; p++)
 	{
-		RnTally		sum = {0, 0, 0, 0, 0, 0};
+		RnTally		sum = {0, 0, 0, 0, 0, 0, 0};
 
 		for (; i < optimizer->n_pieces && optimizer->pieces[i].param == &params->items[p]; i++)
 		{

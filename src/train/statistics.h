@@ -25,7 +25,7 @@ extern void rn_statistics_finish(const RnOptimizer *optimizer, const RnParams *p
 /*
  * Adam's step as a function of the gradient (learning rate 1, no decay): adds
  * the squares of gradient (times scale) and step to the tally, and raises its
- * jacobian.  m and v before the update, updates counted from 1.
+ * jacobian, whose squares are added up, too.  m and v before the update, updates counted from 1.
  */
 extern void rn_statistics_adam(const RnConfig *config, int64_t update, size_t n, const rn_real *gradient,
 							   double scale, const rn_real *first, const rn_real *second, RnTally *tally);

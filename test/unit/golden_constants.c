@@ -179,6 +179,7 @@ check_condition(GoldenCase *this_case, const GoldenRecord *record)
 	}
 	rn_statistics_adam(&config, steps, N, gradient, 1, first, second, &tally);
 	golden_compare(this_case, GOLDEN_DIAGNOSTIC, record->name, 0, 1, tally.jacobian * 1e-4 / record->values[0]);
+	golden_compare(this_case, GOLDEN_DIAGNOSTIC, record->name, 1, 1, sqrt(tally.jacobian_squares) * 1e-4 / record->values[1]);
 	golden_compare(this_case, GOLDEN_DIAGNOSTIC, record->name, 2, record->values[2],
 				   tally.jacobian * sqrt(tally.fed / tally.step));
 }

@@ -51,6 +51,7 @@ b2t_joining(const RnSchemeStack *stack, RnStream *stream, const RnPlace *place, 
 
 const RnScheme rn_scheme_b2t = {
 	.name = "b2t",
+	.sums_more = 1,
 	.join = b2t_join,
 	.init_weight = b2t_init_weight,
 	.layer_begin = b2t_layer_begin,

@@ -126,6 +126,7 @@ dlcl_end(const RnSchemeStack *stack, RnStream *stream)
 
 const RnScheme rn_scheme_dlcl = {
 	.name = "dlcl",
+	.sums_more = 1,
 	.join = dlcl_join,
 	.declare_end = dlcl_declare_end,
 	.initialize = dlcl_initialize,

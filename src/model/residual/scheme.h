@@ -108,6 +108,7 @@ typedef enum RnWeightRole
 struct RnScheme
 {
 	const char *name;
+	int			sums_more;		/* a sublayer's sum takes in more than the sublayer below and the branch */
 
 	/* How a sublayer is joined.  While parameters are being declared only the norm counts. */
 	void		(*join) (const RnSchemeStack *stack, const RnPlace *place, RnJoin *join);
