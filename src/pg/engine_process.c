@@ -46,6 +46,7 @@ typedef struct Birth
 	int			listener;
 	int			spill;
 	int			nice_level;
+	char		nice_text[8];	/* the same, for the kernel's file */
 } Birth;
 
 static ResEngine *current;		/* the one of this process, for the exit callback */
@@ -93,21 +94,35 @@ child_descriptors(const Birth *birth)
 	closefrom(FIRST_FREE);
 }
 
+/* Where the file is not there or not writable it runs all the same. */
+static void
+child_tell_kernel(const char *file, const char *value)
+{
+	int			fd = open(file, O_WRONLY);
+
+	if (fd < 0)
+		return;
+	if (write(fd, value, strlen(value)) < 0)
+	{
+		 /* as said */ ;
+	}
+	close(fd);
+}
+
 static void
 child_limits(const Birth *birth)
 {
 	struct rlimit none = {0, 0};
-	int			fd = open("/proc/self/oom_score_adj", O_WRONLY);
 
-	if (fd >= 0)
-	{
-		if (write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
-		{
-			 /* it runs all the same */ ;
-		}
-		close(fd);
-	}
+	child_tell_kernel("/proc/self/oom_score_adj", OOM_SCORE);
 	setpriority(PRIO_PROCESS, 0, birth->nice_level);
+
+	/*
+	 * Where the scheduler groups processes by session, niceness counts only
+	 * within a group; a worker and its engine are one.
+	 */
+	if (birth->nice_level > 0)
+		child_tell_kernel("/proc/self/autogroup", birth->nice_text);
 	setrlimit(RLIMIT_CORE, &none);
 }
 
@@ -257,6 +272,7 @@ res_engine_start(ResEngine *engine, const char *arguments, int listener, int spi
 	birth.listener = listener;
 	birth.spill = spill;
 	birth.nice_level = nice_level;
+	snprintf(birth.nice_text, sizeof(birth.nice_text), "%d", nice_level);
 	make_environment(&birth);
 	if (!make_descriptors(&birth) || (error = give_birth(engine, &birth)) != 0)
 	{

@@ -98,6 +98,13 @@ like($log, qr/: environment (?:CUDA_VISIBLE_DEVICES=\S* )?(?:LD_LIBRARY_PATH=\S*
 unlike($log, qr/: environment .*PG/m, 'without the server\'s variables');
 like($log, qr/: oom 500$/m, 'the kernel takes it before the server');
 like($log, qr/: nice 5$/m, 'it steps back');
+SKIP:
+{
+	skip('the kernel does not group processes by session', 1) unless -e '/proc/self/autogroup';
+	engine_of('group', 'open(my $f, "<", "/proc/self/autogroup"); print STDERR "group ", <$f>; exit 4;');
+	# the kernel takes one such request in 100 ms, from whomever
+	ok(wait_until(sub { failure(); return slurp_file($node->logfile) =~ /: group .* nice 5$/m }, 20), 'with its group');
+}
 like($log, qr/: sigblk:\s+0000000000000000$/m, 'no signal is blocked');
 
 $node->stop;
