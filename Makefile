@@ -56,7 +56,9 @@ OBJS = \
 	src/pg/apart.o \
 	src/pg/translation.o \
 	src/pg/sql_translate.o \
+	src/pg/judged_pairs.o \
 	src/pg/sql_evaluate.o \
+	src/pg/sql_compare.o \
 	src/pg/sql_score.o \
 	src/pg/sql_inspect.o \
 	src/wire/message.o \
@@ -64,15 +66,18 @@ OBJS = \
 	src/score/chrf.o \
 	src/score/ngram.o \
 	src/score/tokenize_13a.o \
+	src/score/judgement.o \
+	src/score/bootstrap.o \
 	src/translate/search_options.o \
 	src/model/option_list.o \
 	src/model/config.o \
 	src/model/config_check.o \
 	src/model/scheme_list.o \
 	src/base/utf8.o \
+	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate damaged
+REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate compare damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
@@ -151,6 +156,8 @@ ENGINE_OBJS = \
 	src/score/chrf.o \
 	src/score/ngram.o \
 	src/score/tokenize_13a.o \
+	src/score/judgement.o \
+	src/score/bootstrap.o \
 	src/model/option_list.o \
 	src/model/config.o \
 	src/model/config_check.o \
@@ -312,6 +319,7 @@ PARTS_test_wire =
 PARTS_fuzz_wire =
 PARTS_test_text =
 PARTS_test_score =
+PARTS_test_bootstrap =
 PARTS_test_beam = toy_model
 PARTS_test_translator = toy_model
 PARTS_test_server = serve_driver toy_model
@@ -319,7 +327,7 @@ PARTS_train_driver = train_client
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_trainer test_train test_wire test_text test_score test_translator test_server train_driver
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_server train_driver
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam
 UNIT_CHECKED = test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator
 

@@ -330,7 +330,23 @@ CREATE FUNCTION residual_evaluate(model text, corpus regclass, source name, targ
                                   OUT metric text, OUT value double precision)
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_evaluate(text, regclass, name, name, jsonb)
-    IS 'translate a table''s rows and judge: loss, perplexity, BLEU, chrF, sentences a second';
+    IS 'translate a table''s rows and judge: loss, perplexity, BLEU, chrF, exact matches in per cent, sentences a second';
+
+CREATE FUNCTION residual_compare(model_1 text, model_2 text, corpus regclass, source name, target name, options jsonb DEFAULT '{}',
+                                 OUT metric text, OUT score_1 double precision, OUT margin_1 double precision,
+                                 OUT score_2 double precision, OUT margin_2 double precision, OUT difference double precision,
+                                 OUT lower double precision, OUT upper double precision, OUT p_value double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 3 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_compare(text, text, regclass, name, name, jsonb)
+    IS 'two models on a table''s rows: scores, their difference with its confidence interval, p-value by paired bootstrap';
+
+CREATE FUNCTION residual_compare(hypotheses_1 text[], hypotheses_2 text[], reference_texts text[], options jsonb DEFAULT '{}',
+                                 OUT metric text, OUT score_1 double precision, OUT margin_1 double precision,
+                                 OUT score_2 double precision, OUT margin_2 double precision, OUT difference double precision,
+                                 OUT lower double precision, OUT upper double precision, OUT p_value double precision)
+RETURNS SETOF record LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 3 COST 100000 AS 'MODULE_PATHNAME', 'residual_compare_texts';
+COMMENT ON FUNCTION residual_compare(text[], text[], text[], jsonb)
+    IS 'two systems'' translations beside references: the same over texts';
 
 CREATE FUNCTION residual_bleu_step(internal, text, text)
 RETURNS internal LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';

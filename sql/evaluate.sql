@@ -20,7 +20,7 @@ SELECT residual_train('en_de', 'pairs', 'en', 'de',
 SELECT residual_wait(:job);
 -- learned by heart
 SELECT metric, CASE WHEN metric IN ('sentences', 'skipped') THEN value::text
-                    WHEN metric IN ('bleu', 'chrf') THEN round(value::numeric, 6)::text
+                    WHEN metric IN ('bleu', 'chrf', 'exact_match') THEN round(value::numeric, 6)::text
                     WHEN metric = 'loss' THEN (value BETWEEN 0 AND 0.05)::text
                     WHEN metric = 'perplexity' THEN (value BETWEEN 1 AND 1.05)::text
                     WHEN metric = 'sentences_per_second' THEN (value > 0)::text END AS value
@@ -33,13 +33,13 @@ UNION ALL VALUES (NULL, 'a'), ('b', NULL), ('', 'a'), ('b', ' ');
 SELECT e.metric, abs(e.value - x.value) < 1e-6 AS same
   FROM residual_evaluate('en_de', 'test', 'en', 'de', '{"beam": 2}') e
   JOIN (SELECT m.metric, m.value
-          FROM (SELECT residual_bleu(t, de) AS bleu, residual_chrf(t, de) AS chrf,
+          FROM (SELECT residual_bleu(t, de) AS bleu, residual_chrf(t, de) AS chrf, 100 * avg((t = de)::int::float8) AS exact,
                        -sum(score) / sum(tokens) AS loss, count(*)::float8 AS sentences
                   FROM (SELECT de, residual_translate(en, 'en_de', '{"beam": 2}') AS t,
                                residual_score(en, de, 'en_de') AS score,
                                cardinality(residual_tokenize(de, 'en_de')) + 1 AS tokens
                           FROM test WHERE en <> '' AND de <> '' AND de <> ' ') rows) sums,
-               LATERAL (VALUES ('bleu', bleu), ('chrf', chrf), ('loss', loss), ('perplexity', exp(loss)),
+               LATERAL (VALUES ('bleu', bleu), ('chrf', chrf), ('exact_match', exact), ('loss', loss), ('perplexity', exp(loss)),
                                ('sentences', sentences), ('skipped', 4)) m(metric, value)) x USING (metric)
  ORDER BY e.metric;
 

@@ -22,7 +22,8 @@ typedef enum RnPurpose
 	RN_RANDOM_SHUFFLE,			/* order of sentences and batches; step = epoch */
 	RN_RANDOM_SAMPLE,			/* sampling a token; step = position */
 	RN_RANDOM_RESERVOIR,		/* which sentences the tokenizer learns from */
-	RN_RANDOM_PERTURB			/* diagnostics */
+	RN_RANDOM_PERTURB,			/* diagnostics */
+	RN_RANDOM_BOOTSTRAP			/* which sentences a resample has; step = resample */
 } RnPurpose;
 
 /* The bijection itself: four words out of a counter and a key. */

@@ -18,6 +18,7 @@
 #include "check.h"
 #include "score/bleu.h"
 #include "score/chrf.h"
+#include "score_fixture.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -51,29 +52,6 @@ read_head(const char *line, Group *group)
 				  &group->match[0], &group->match[1], &group->match[2], &group->match[3],
 				  &group->total[0], &group->total[1], &group->total[2], &group->total[3],
 				  group->name) == 14;
-}
-
-/* The text behind "h " or "r ", its \xHH undone in place; its size. */
-static size_t
-unescape(char *line, char **text)
-{
-	char	   *from = line + 2;
-	char	   *to = line + 2;
-
-	*text = to;
-	while (*from != '\0' && *from != '\n')
-	{
-		unsigned	code;
-
-		if (from[0] == '\\' && sscanf(from + 2, "%2x", &code) == 1)
-		{
-			*to++ = (char) code;
-			from += 4;
-		}
-		else
-			*to++ = *from++;
-	}
-	return (size_t) (to - *text);
 }
 
 static void
