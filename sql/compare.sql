@@ -68,9 +68,9 @@ CREATE TABLE commands AS
 SELECT c || coalesce(' ' || t, '') AS command,
        rtrim(repeat('I_' || upper(c) || ' ', CASE t WHEN 'twice' THEN 2 WHEN 'thrice' THEN 3 ELSE 1 END)) AS actions
   FROM unnest(ARRAY['jump', 'run', 'walk', 'look']) c, unnest(ARRAY[NULL, 'twice', 'thrice']) t;
-SELECT residual_train(model, 'commands', 'command', 'actions', jsonb_build_object('max_steps', steps) ||
+SELECT count(residual_train(model, 'commands', 'command', 'actions', jsonb_build_object('max_steps', steps) ||
     '{"layers": 1, "d_model": 32, "d_ffn": 64, "heads": 2, "max_length": 32, "threads": 1, "dropout": 0,
-      "label_smoothing": 0, "batch_tokens": 256, "learning_rate": 0.01, "warmup_steps": 20, "validation": "0"}') AS job
+      "label_smoothing": 0, "batch_tokens": 256, "learning_rate": 0.01, "warmup_steps": 20, "validation": "0"}')) AS jobs
   FROM (VALUES ('good', 250), ('bad', 2)) m(model, steps);
 SELECT model, residual_wait(job) FROM residual_jobs WHERE model IN ('good', 'bad') ORDER BY model;
 SELECT metric, round(value::numeric, 6) AS value FROM residual_evaluate('good', 'commands', 'command', 'actions') WHERE metric IN ('bleu', 'exact_match', 'sentences');
