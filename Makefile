@@ -277,14 +277,61 @@ all: residual_engine cuda
 residual_engine: build/float/residual_engine
 	cp $< $@
 
-# the CUDA device is a library of its own, opened on demand
+# ---- residual_cuda.so: the CUDA device, a library of its own that the engine opens on demand ----
+
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 cuda:
-ifeq ($(wildcard kernels/cuda/*.cu),)
-	@echo "residual: no CUDA device in this version: built for the CPU"
-else ifeq ($(NVCC),)
+ifeq ($(NVCC),)
 	@echo "residual: nvcc not found: built without the CUDA device"
 endif
+
+# The same sources in emulation (test/cudaemu), for tests: kernels are C++ here, and -fsanitize=thread
+# makes every access call the emulator, not the sanitizer's library.
+CUDA_SOURCES = $(sort $(wildcard kernels/cuda/*.cu))
+CUDA_INCLUDE ?= $(patsubst %/cuda_runtime.h,%,$(firstword \
+	$(wildcard $(if $(NVCC),$(dir $(NVCC))../include/cuda_runtime.h) /usr/local/cuda/include/cuda_runtime.h)))
+EMULATOR_CPPFLAGS = -I$(srcdir)/src -I$(srcdir) -I$(srcdir)/test/cudaemu -D_GNU_SOURCE -MMD -MP \
+	$(if $(CUDA_INCLUDE),-isystem $(CUDA_INCLUDE),-DCUDAEMU_STANDIN -I$(srcdir)/test/cudaemu/standin)
+EMULATOR_CXXFLAGS = -std=c++17 -g $(WARNINGS) -fPIC -fvisibility=hidden -fno-exceptions -pthread
+EMULATED_CXXFLAGS = -O1 -fsanitize=thread -fno-tree-loop-distribute-patterns -fno-math-errno
+EMULATOR_LIBS = -lopenblas -ldl -pthread
+
+EMULATOR_OBJS = \
+	test/cudaemu/report.o \
+	test/cudaemu/fiber.o \
+	test/cudaemu/block.o \
+	test/cudaemu/memory.o \
+	test/cudaemu/access.o \
+	test/cudaemu/tsan.o \
+	test/cudaemu/stream.o \
+	test/cudaemu/device.o \
+	test/cudaemu/blaslt.o
+
+# what a device library shares with the engine, in its own copy
+DEVICE_BASE_OBJS = src/base/context.o src/base/random.o
+
+build/cudaemu/%.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATOR_CPPFLAGS) $(EMULATOR_CXXFLAGS) $(EMULATED_CXXFLAGS) -x c++ -c $< -o $@
+
+build/cudaemu/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATOR_CPPFLAGS) $(EMULATOR_CXXFLAGS) -O2 -c $< -o $@
+
+build/cudaemu/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CPPFLAGS) $(ENGINE_CFLAGS) -fPIC -fvisibility=hidden -c $< -o $@
+
+build/cudaemu/residual_cudaemu.so: $(addprefix build/cudaemu/,$(CUDA_SOURCES:.cu=.o) $(EMULATOR_OBJS) $(DEVICE_BASE_OBJS))
+	$(CXX) -shared -Wl,--no-undefined $^ $(EMULATOR_LIBS) -o $@
+
+# the emulator's own tests
+EMULATOR_TESTS = build/cudaemu/test/test_faults build/cudaemu/test/test_runtime
+build/cudaemu/test/test_faults: $(addprefix build/cudaemu/test/cudaemu/,test_faults.o faults.o good.o)
+build/cudaemu/test/test_runtime: $(addprefix build/cudaemu/test/cudaemu/,test_runtime.o good.o)
+$(EMULATOR_TESTS): $(addprefix build/cudaemu/,$(EMULATOR_OBJS))
+	@mkdir -p $(@D)
+	$(CXX) $^ $(EMULATOR_LIBS) -o $@
 
 install: install-engine
 install-engine: residual_engine installdirs
@@ -340,7 +387,8 @@ unit: unit-programs
 unit-programs: build/float/residual_engine \
 	$(addprefix build/float/test/,$(UNIT_FLOAT)) \
 	$(addprefix build/double/test/,$(UNIT_DOUBLE)) \
-	$(addprefix build/checked/test/,$(UNIT_CHECKED))
+	$(addprefix build/checked/test/,$(UNIT_CHECKED)) \
+	$(EMULATOR_TESTS)
 
 GOLDEN = test/golden
 golden: build/$(REAL)/test/golden

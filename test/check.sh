@@ -55,7 +55,7 @@ fi
 
 if wanted unit; then
 say "engine, without a server"
-for program in build/{float,double,checked}/test/{test_*,fuzz_*}; do
+for program in build/{float,double,checked,cudaemu}/test/{test_*,fuzz_*}; do
 	[ -x "$program" ] || continue
 	label=${program#build/}
 	RESIDUAL_ENGINE=$PWD/build/float/residual_engine timeout 900 "$program" >"$WORK/unit.tap" 2>&1

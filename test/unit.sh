@@ -2,7 +2,7 @@
 # unit.sh: runs the programs of test/unit that are built; used by "make unit".
 cd "$(dirname "$0")/.." || exit 1
 status=0
-for program in build/{float,double,checked}/test/{test_*,fuzz_*}; do
+for program in build/{float,double,checked,cudaemu}/test/{test_*,fuzz_*}; do
 	[ -x "$program" ] || continue
 	echo "# $program"
 	RESIDUAL_ENGINE=$PWD/build/float/residual_engine "$program" || status=1

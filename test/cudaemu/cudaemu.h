@@ -31,7 +31,10 @@
 #define RN_HAVE_HALF	1		/* __half and __nv_bfloat16 are there */
 #endif
 
-/* The toolkit defines these for nvcc; a kernel's are the emulator's. */
+/*
+ * The toolkit defines these for nvcc; a kernel's are the emulator's.
+ * __noinline__ stays the compiler's own word, which C++ headers use.
+ */
 #undef __global__
 #undef __device__
 #undef __host__
@@ -44,7 +47,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __noinline__	__attribute__((noinline))
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __constant__	__attribute__((section("cudaemu_constant")))
@@ -82,7 +84,7 @@ extern int	barrier_vote(int operation, int value, const char *file, int line);
 extern const uint64_t *meet(int operation, unsigned mask, uint64_t value, const char *file, int line);
 
 /* An atomic operation is about to touch these bytes. */
-extern void atomic_access(void *at, size_t bytes);
+extern void atomic_access(void *at, size_t bytes, const char *file, int line);
 extern int	lane();
 
 template <class... P> struct Arguments
@@ -180,11 +182,11 @@ sync_warp(const char *file, int line, unsigned mask = 0xffffffffu)
 
 /* Read, change and write as one; returns what was there. */
 template <class T, class Change> inline __attribute__((no_sanitize("thread"))) T
-atomic(T *at, Change change)
+atomic(T *at, const char *file, int line, Change change)
 {
 	T			old;
 
-	atomic_access(at, sizeof(T));
+	atomic_access(at, sizeof(T), file, line);
 	old = *at;
 	*at = change(old);
 	return old;
@@ -197,7 +199,7 @@ atomic(T *at, Change change)
 
 #define RN_SHARED(type, name, n) \
 	static const char name##_key = 0; \
-	type	   (&name)[n] = *reinterpret_cast<type (*)[n]>(cudaemu::shared_array(&name##_key, sizeof(type) * (n)))
+	type		(&name)[n] = *reinterpret_cast<type (*)[n]>(cudaemu::shared_array(&name##_key, sizeof(type) * (n)))
 
 #define RN_DYN_SHARED(type, name) \
 	type	   *name = reinterpret_cast<type *>(cudaemu::dynamic_shared())
@@ -283,40 +285,43 @@ __float_as_uint(float x)
 #define rsqrtf(x)			(1.0f / sqrtf(x))
 #define rsqrt(x)			(1.0 / sqrt(x))
 
+/* The call's own line. */
+#define CUDAEMU_PLACE	const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
 template <class T, class V> static inline T
-atomicAdd(T *at, V value)
+atomicAdd(T *at, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T old) {return (T) (old + (T) value);});
+	return cudaemu::atomic(at, file, line, [=] (T old) {return (T) (old + (T) value);});
 }
 
 template <class T, class V> static inline T
-atomicMax(T *at, V value)
+atomicMax(T *at, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T old) {return (T) value > old ? (T) value : old;});
+	return cudaemu::atomic(at, file, line, [=] (T old) {return (T) value > old ? (T) value : old;});
 }
 
 template <class T, class V> static inline T
-atomicMin(T *at, V value)
+atomicMin(T *at, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T old) {return (T) value < old ? (T) value : old;});
+	return cudaemu::atomic(at, file, line, [=] (T old) {return (T) value < old ? (T) value : old;});
 }
 
 template <class T, class V> static inline T
-atomicExch(T *at, V value)
+atomicExch(T *at, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T) {return (T) value;});
+	return cudaemu::atomic(at, file, line, [=] (T) {return (T) value;});
 }
 
 template <class T, class V> static inline T
-atomicOr(T *at, V value)
+atomicOr(T *at, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T old) {return (T) (old | (T) value);});
+	return cudaemu::atomic(at, file, line, [=] (T old) {return (T) (old | (T) value);});
 }
 
 template <class T, class V> static inline T
-atomicCAS(T *at, V expected, V value)
+atomicCAS(T *at, V expected, V value, CUDAEMU_PLACE)
 {
-	return cudaemu::atomic(at, [=] (T old) {return old == (T) expected ? (T) value : old;});
+	return cudaemu::atomic(at, file, line, [=] (T old) {return old == (T) expected ? (T) value : old;});
 }
 
 #endif							/* CUDAEMU_H */

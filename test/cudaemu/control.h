@@ -1,0 +1,58 @@
+/*
+ * control.h
+ *		What tests may ask of the emulator.
+ *
+ * The environment sets the same for a process that cannot call:
+ *
+ *		CUDAEMU_SEED=n			the order of blocks, threads and streams
+ *		CUDAEMU_FAIL_ALLOC=n	the n-th allocation fails, counted from 1
+ *		CUDAEMU_FAIL_COPY=n		the n-th copy
+ *		CUDAEMU_FAIL_KERNEL=n	the n-th kernel, as if it had left its memory
+ *		CUDAEMU_MEMORY=MB		memory of a device
+ *		CUDAEMU_DEVICES=n		devices that there are
+ *
+ * test/cudaemu/control.h
+ */
+#ifndef CUDAEMU_CONTROL_H
+#define CUDAEMU_CONTROL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+/* From now on schedules follow from this seed. */
+extern void cudaemu_seed(uint64_t seed);
+
+/* Reports are kept, and not also written to standard error. */
+extern void cudaemu_quiet(int quiet);
+
+/* Number of reports since the last call. */
+extern int	cudaemu_reports(void);
+
+/* The first report since the last call of cudaemu_reports; "" without one. */
+extern const char *cudaemu_report(void);
+
+/* Fail the n-th from now, counted from 1; 0: none. */
+extern void cudaemu_fail_alloc(long n);
+extern void cudaemu_fail_copy(long n);
+extern void cudaemu_fail_kernel(long n);
+
+/* What was run since the process began. */
+typedef struct CudaemuCounts
+{
+	uint64_t	launches;
+	uint64_t	threads;
+	uint64_t	switches;		/* of fibers */
+	uint64_t	accesses;		/* that were looked at */
+} CudaemuCounts;
+
+extern void cudaemu_counts(CudaemuCounts *counts);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif							/* CUDAEMU_CONTROL_H */
