@@ -27,7 +27,8 @@ typedef enum RnStatus
 	RN_LIMIT,					/* larger than a limit allows */
 	RN_UNSUPPORTED,				/* makes sense, but this build or device cannot */
 	RN_NO_DATA,					/* nothing to work on: no usable sentence pair */
-	RN_INTERNAL					/* a mistake of ours */
+	RN_INTERNAL,				/* a mistake of ours */
+	RN_DEVICE					/* the device failed; a process that used it must end */
 } RnStatus;
 
 typedef struct RnContext

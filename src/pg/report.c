@@ -37,6 +37,8 @@ res_sqlstate(RnStatus status)
 			return ERRCODE_FEATURE_NOT_SUPPORTED;
 		case RN_NO_DATA:
 			return ERRCODE_NO_DATA_FOUND;
+		case RN_DEVICE:
+			return ERRCODE_SYSTEM_ERROR;
 		case RN_INTERNAL:
 			break;
 	}

@@ -1,0 +1,215 @@
+/*
+ * device.cu
+ *		What residual_cuda.so answers to the engine: its devices and the table.
+ *
+ * kernels/cuda/device.cu
+ */
+#include "kernels/cuda/cuda.h"
+
+#include <atomic>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/cuda/product.h"
+#include "kernels/cuda/ranks.h"
+
+/* What is left for others, in parts of a hundred of what is free, where no limit is given. */
+#define SHARE_FREE	20
+
+/* The device that this process opened. */
+static int	opened = -1;
+static char description[160];
+static std::atomic<int64_t> allocated;
+static int64_t limit;
+
+void
+rn_cuda_bind(void)
+{
+	cudaSetDevice(opened);
+}
+
+bool
+rn_cuda_reserve(size_t bytes)
+{
+	if (allocated.fetch_add((int64_t) bytes) + (int64_t) bytes <= limit)
+		return true;
+	allocated.fetch_add(-(int64_t) bytes);
+	return false;
+}
+
+void
+rn_cuda_unreserve(size_t bytes)
+{
+	allocated.fetch_add(-(int64_t) bytes);
+}
+
+static const char *
+describe_device(void)
+{
+	return description;
+}
+
+static RnKernels
+make_table(void)
+{
+	RnKernels	table;
+
+	memset(&table, 0, sizeof(table));
+	table.version = RN_KERNELS_VERSION;
+	table.real_size = sizeof(rn_real);
+	table.name = "cuda";
+	table.description = describe_device;
+	table.lane_create = rn_cuda_lane_create;
+	table.lane_free = rn_cuda_lane_free;
+	table.allocate = rn_cuda_allocate;
+	table.release = rn_cuda_release;
+	table.copy_in = rn_cuda_copy_in;
+	table.copy_out = rn_cuda_copy_out;
+	table.copy = rn_cuda_copy;
+	table.zero = rn_cuda_zero;
+	table.synchronize = rn_cuda_synchronize;
+	table.product = rn_cuda_product;
+	table.bias_forward = rn_cuda_bias_forward;
+	table.bias_backward = rn_cuda_bias_backward;
+	table.activation_forward = rn_cuda_activation_forward;
+	table.activation_backward = rn_cuda_activation_backward;
+	table.residual_forward = rn_cuda_residual_forward;
+	table.residual_backward = rn_cuda_residual_backward;
+	table.norm_forward = rn_cuda_norm_forward;
+	table.norm_backward = rn_cuda_norm_backward;
+	table.embedding_forward = rn_cuda_embedding_forward;
+	table.embedding_backward = rn_cuda_embedding_backward;
+	table.attention_forward = rn_cuda_attention_forward;
+	table.attention_backward = rn_cuda_attention_backward;
+	table.attention_step = rn_cuda_attention_step;
+	table.loss = rn_cuda_loss;
+	table.scaled_add = rn_cuda_scaled_add;
+	table.weighted_add = rn_cuda_weighted_add;
+	table.dot_add = rn_cuda_dot_add;
+	table.sum_squares = rn_cuda_sum_squares;
+	table.adam = rn_cuda_adam;
+	table.top_k = rn_cuda_top_k;
+	return table;
+}
+
+static const RnKernels table = make_table();
+
+/* ---- the library ---- */
+
+static RnStatus
+count_devices(RnContext *ctx, int *n)
+{
+	const cudaError_t error = cudaGetDeviceCount(n);
+
+	if (error == cudaSuccess && *n > 0)
+		return RN_OK;
+	*n = 0;
+	cudaGetLastError();
+	rn_fail(ctx, RN_UNSUPPORTED, "no GPU can be used");
+	rn_detail(ctx, "The driver says: %s.", error == cudaSuccess ? "no device" : cudaGetErrorString(error));
+	return ctx->status;
+}
+
+/* "13.0" */
+static void
+print_version(char *text, size_t size, int version)
+{
+	snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
+}
+
+static RnStatus
+check_number(RnContext *ctx, int number)
+{
+	int			n;
+
+	RN_TRY(count_devices(ctx, &n));
+	if (number < 0 || number >= n)
+	{
+		rn_fail(ctx, RN_UNSUPPORTED, "device \"cuda:%d\" is not there", number);
+		rn_detail(ctx, "GPUs are numbered from 0 to %d.", n - 1);
+		return ctx->status;
+	}
+	return RN_OK;
+}
+
+static RnStatus
+driver_failed(RnContext *ctx, cudaError_t error)
+{
+	return rn_fail(ctx, RN_DEVICE, "the GPU failed: %s", cudaGetErrorString(error));
+}
+
+static RnStatus
+describe(RnContext *ctx, int number, RnDeviceInfo *info)
+{
+	struct cudaDeviceProp properties;
+	cudaError_t error;
+	size_t		memory_free = 0;
+	size_t		memory = 0;
+	int			driver = 0;
+	int			runtime = 0;
+	char		texts[2][14];
+
+	memset(info, 0, sizeof(*info));
+	RN_TRY(check_number(ctx, number));
+	error = cudaSetDevice(number);
+	if (error == cudaSuccess)
+		error = cudaGetDeviceProperties(&properties, number);
+	if (error == cudaSuccess)
+		error = cudaMemGetInfo(&memory_free, &memory);
+	if (error == cudaSuccess)
+		error = cudaDriverGetVersion(&driver);
+	if (error == cudaSuccess)
+		error = cudaRuntimeGetVersion(&runtime);
+	if (error != cudaSuccess)
+		return driver_failed(ctx, error);
+	snprintf(info->name, sizeof(info->name), "%.90s", properties.name);
+	snprintf(info->capability, sizeof(info->capability), "%d.%d", properties.major, properties.minor);
+	info->memory = (int64_t) memory;
+	info->memory_free = (int64_t) memory_free;
+	info->processors = properties.multiProcessorCount;
+	print_version(texts[0], sizeof(texts[0]), driver);
+	print_version(texts[1], sizeof(texts[1]), runtime);
+	snprintf(info->driver, sizeof(info->driver), "%s/%s", texts[0], texts[1]);
+	return RN_OK;
+}
+
+static RnStatus
+open_device(RnContext *ctx, const RnDeviceOptions *options, const RnKernels **kernels)
+{
+	RnDeviceInfo info;
+	cudaError_t error;
+
+	if (opened >= 0 && opened != options->number)
+		return rn_fail(ctx, RN_INTERNAL, "a process opens one GPU");
+	RN_TRY(check_number(ctx, options->number));
+	/* a thread that waits sleeps; fails harmlessly where a context is there already */
+	cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync);
+	cudaGetLastError();
+	error = cudaSetDevice(options->number);
+	if (error != cudaSuccess)
+		return driver_failed(ctx, error);
+	RN_TRY(describe(ctx, options->number, &info));
+	RN_TRY(rn_product_open(ctx, &info, options->precision));
+	opened = options->number;
+	limit = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
+	snprintf(description, sizeof(description), "%s (%s), %s", info.name, info.capability, rn_product_precision());
+	*kernels = &table;
+	return RN_OK;
+}
+
+static const RnDeviceLibrary library = {
+	RN_DEVICE_VERSION,
+	count_devices,
+	describe,
+	open_device,
+	rn_ranks_id,
+	rn_ranks_join,
+	rn_ranks_sum,
+	rn_ranks_leave,
+};
+
+extern "C" __attribute__((visibility("default"))) const RnDeviceLibrary *
+residual_device(int version)
+{
+	return version == RN_DEVICE_VERSION ? &library : NULL;
+}

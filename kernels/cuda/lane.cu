@@ -1,0 +1,287 @@
+/*
+ * lane.cu
+ *		Lanes, buffers and copies.
+ *
+ * A copy to the device goes through pinned memory in two halves: while one
+ * is on its way the other is filled, and the caller's memory is free as soon
+ * as the call returns.
+ *
+ * kernels/cuda/lane.cu
+ */
+#include "kernels/cuda/cuda.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HALF	((size_t) 1 << 20)	/* of the pinned memory */
+
+struct RnStaging
+{
+	char	   *host;			/* [2 * HALF] pinned */
+	int			half;			/* being filled */
+	size_t		used;			/* of it */
+	cudaEvent_t done[2];
+	bool		pending[2];		/* done was recorded and not waited for */
+};
+
+/* ---- errors ---- */
+
+bool
+rn_cuda_ok(RnLane *lane, cudaError_t error, const char *what)
+{
+	if (error == cudaSuccess)
+		return true;
+	if (lane->failed == cudaSuccess)
+	{
+		lane->failed = error;
+		lane->failed_at = what;
+	}
+	return false;
+}
+
+/* A status for a call outside any lane. */
+static RnStatus
+check(RnContext *ctx, cudaError_t error, size_t bytes, const char *what)
+{
+	if (error == cudaSuccess)
+		return RN_OK;
+	if (error == cudaErrorMemoryAllocation)
+	{
+		/* the error of one call, not of the device */
+		cudaGetLastError();
+		rn_fail(ctx, RN_NO_MEMORY, "out of memory on the GPU");
+		rn_detail(ctx, "Failed on a request of %zu bytes.", bytes);
+		rn_hint(ctx, "Lower batch_tokens, max_length, d_model or the number of layers, or let residual.gpu_memory_limit allow more.");
+		return ctx->status;
+	}
+	return rn_fail(ctx, RN_DEVICE, "%s failed: %s", what, cudaGetErrorString(error));
+}
+
+RnStatus
+rn_cuda_synchronize(RnContext *ctx, RnLane *lane)
+{
+	const size_t refused = lane->refused;
+	cudaError_t error;
+
+	rn_lane_results_fetch(lane);
+	error = cudaStreamSynchronize(rn_lane_stream(lane));
+	rn_cuda_ok(lane, error, "waiting for the GPU");
+	rn_lane_results_deliver(lane, lane->failed == cudaSuccess && refused == 0);
+	rn_lane_uploads_settled(lane);
+	lane->refused = 0;
+	if (lane->failed != cudaSuccess)
+	{
+		rn_fail(ctx, RN_DEVICE, "the GPU failed: %s", cudaGetErrorString(lane->failed));
+		rn_detail(ctx, "The error was noticed at \"%s\".", lane->failed_at);
+		rn_hint(ctx, "The process that used the GPU cannot go on; the job can be resumed from its last checkpoint.");
+		return ctx->status;
+	}
+	return refused > 0 ? check(ctx, cudaErrorMemoryAllocation, refused, "") : RN_OK;
+}
+
+/* ---- memory ---- */
+
+RnStatus
+rn_cuda_allocate(RnContext *ctx, size_t bytes, void **memory)
+{
+	cudaError_t error;
+
+	*memory = NULL;
+	bytes = bytes > 0 ? bytes : 1;
+	rn_cuda_bind();
+	if (!rn_cuda_reserve(bytes))
+		return check(ctx, cudaErrorMemoryAllocation, bytes, "");
+	error = cudaMalloc(memory, bytes);
+	if (error == cudaSuccess)
+		error = cudaMemset(*memory, 0, bytes);
+	/* lanes do not wait for the stream that clears */
+	if (error == cudaSuccess)
+		error = cudaStreamSynchronize(0);
+	if (error == cudaSuccess)
+		return RN_OK;
+	if (*memory != NULL)
+		cudaFree(*memory);
+	*memory = NULL;
+	rn_cuda_unreserve(bytes);
+	return check(ctx, error, bytes, "clearing memory");
+}
+
+void
+rn_cuda_release(void *memory, size_t bytes)
+{
+	if (memory == NULL)
+		return;
+	cudaFree(memory);
+	rn_cuda_unreserve(bytes > 0 ? bytes : 1);
+}
+
+/* Growing waits for what still uses the old one. */
+void *
+rn_lane_scratch(RnLane *lane, size_t bytes)
+{
+	/* half as much again, so that growing sentences do not ask each time */
+	const size_t size = bytes + bytes / 2;
+	void	   *scratch;
+
+	if (bytes <= lane->scratch_size && bytes > 0)
+		return lane->scratch;
+	if (lane->failed != cudaSuccess || !rn_cuda_ok(lane, cudaStreamSynchronize(rn_lane_stream(lane)), "growing scratch"))
+		return NULL;
+	if (lane->scratch != NULL)
+	{
+		cudaFree(lane->scratch);
+		rn_cuda_unreserve(lane->scratch_size);
+	}
+	lane->scratch = NULL;
+	lane->scratch_size = 0;
+	if (size == 0 || !rn_cuda_reserve(size))
+	{
+		lane->refused = size > 0 ? size : 1;
+		return NULL;
+	}
+	if (cudaMalloc(&scratch, size) != cudaSuccess)
+	{
+		cudaGetLastError();
+		rn_cuda_unreserve(size);
+		lane->refused = size;
+		return NULL;
+	}
+	lane->scratch = (char *) scratch;
+	lane->scratch_size = size;
+	return scratch;
+}
+
+/* ---- lanes ---- */
+
+RnStatus
+rn_cuda_lane_create(RnContext *ctx, RnLane **result)
+{
+	RnLane	   *lane = (RnLane *) calloc(1, sizeof(RnLane));
+	struct RnStaging *staging = (struct RnStaging *) calloc(1, sizeof(*staging));
+	cudaError_t error;
+
+	*result = NULL;
+	if (lane == NULL || staging == NULL)
+	{
+		free(lane);
+		free(staging);
+		return rn_out_of_memory(ctx, sizeof(RnLane) + sizeof(*staging));
+	}
+	lane->staging = staging;
+	rn_cuda_bind();
+	error = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
+	if (error == cudaSuccess)
+		error = cudaMallocHost((void **) &staging->host, 2 * HALF);
+	if (error == cudaSuccess)
+		error = cudaEventCreateWithFlags(&staging->done[0], cudaEventDisableTiming);
+	if (error == cudaSuccess)
+		error = cudaEventCreateWithFlags(&staging->done[1], cudaEventDisableTiming);
+	if (error != cudaSuccess)
+	{
+		check(ctx, error, 2 * HALF, "opening a stream");
+		rn_cuda_lane_free(lane);
+		return ctx->status;
+	}
+	*result = lane;
+	return RN_OK;
+}
+
+static void
+free_staging(struct RnStaging *staging)
+{
+	int			i;
+
+	for (i = 0; i < 2; i++)
+		if (staging->done[i] != NULL)
+			cudaEventDestroy(staging->done[i]);
+	if (staging->host != NULL)
+		cudaFreeHost(staging->host);
+	free(staging);
+}
+
+void
+rn_cuda_lane_free(RnLane *lane)
+{
+	if (lane == NULL)
+		return;
+	if (lane->stream != NULL)
+		cudaStreamSynchronize(rn_lane_stream(lane));
+	free_staging(lane->staging);
+	rn_mirror_free(lane->uploads);
+	rn_mirror_free(lane->results);
+	if (lane->scratch != NULL)
+	{
+		cudaFree(lane->scratch);
+		rn_cuda_unreserve(lane->scratch_size);
+	}
+	if (lane->stream != NULL)
+		cudaStreamDestroy(lane->stream);
+	free(lane);
+}
+
+/* ---- copies ---- */
+
+/* Pinned memory for at most HALF bytes; NULL after an error. */
+static char *
+staging_take(RnLane *lane, size_t bytes)
+{
+	struct RnStaging *staging = lane->staging;
+	char	   *at;
+
+	if (staging->used + bytes > HALF)
+	{
+		if (!rn_cuda_ok(lane, cudaEventRecord(staging->done[staging->half], rn_lane_stream(lane)), "copying to the GPU"))
+			return NULL;
+		staging->pending[staging->half] = true;
+		staging->half ^= 1;
+		staging->used = 0;
+		if (staging->pending[staging->half] &&
+			!rn_cuda_ok(lane, cudaEventSynchronize(staging->done[staging->half]), "copying to the GPU"))
+			return NULL;
+		staging->pending[staging->half] = false;
+	}
+	at = staging->host + staging->half * HALF + staging->used;
+	staging->used += (bytes + 63) / 64 * 64;
+	return at;
+}
+
+void
+rn_cuda_copy_in(RnLane *lane, void *device, const void *host, size_t bytes)
+{
+	size_t		done;
+
+	for (done = 0; done < bytes; done += HALF)
+	{
+		const size_t some = bytes - done < HALF ? bytes - done : HALF;
+		char	   *at = staging_take(lane, some);
+
+		if (at == NULL)
+			return;
+		memcpy(at, (const char *) host + done, some);
+		rn_cuda_ok(lane, cudaMemcpyAsync((char *) device + done, at, some, cudaMemcpyHostToDevice, rn_lane_stream(lane)),
+				   "copying to the GPU");
+	}
+}
+
+void
+rn_cuda_copy_out(RnLane *lane, void *host, const void *device, size_t bytes)
+{
+	if (bytes > 0)
+		rn_cuda_ok(lane, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, rn_lane_stream(lane)),
+				   "copying from the GPU");
+}
+
+void
+rn_cuda_copy(RnLane *lane, void *to, const void *from, size_t bytes)
+{
+	if (bytes > 0 && to != from)
+		rn_cuda_ok(lane, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, rn_lane_stream(lane)),
+				   "copying on the GPU");
+}
+
+void
+rn_cuda_zero(RnLane *lane, void *memory, size_t bytes)
+{
+	if (bytes > 0)
+		rn_cuda_ok(lane, cudaMemsetAsync(memory, 0, bytes, rn_lane_stream(lane)), "clearing memory");
+}

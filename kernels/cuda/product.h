@@ -1,0 +1,18 @@
+/*
+ * product.h
+ *		Products of matrices by cuBLASLt, and how exact they are.
+ *
+ * kernels/cuda/product.h
+ */
+#ifndef RN_CUDA_PRODUCT_H
+#define RN_CUDA_PRODUCT_H
+
+#include "kernels/cuda/cuda.h"
+
+/* Once, before the first product: "auto", "fp32", "tf32", "bf16", "fp16". */
+extern RnStatus rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *precision);
+
+/* What was decided, "float32" for example. */
+extern const char *rn_product_precision(void);
+
+#endif							/* RN_CUDA_PRODUCT_H */
