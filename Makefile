@@ -61,6 +61,7 @@ OBJS = \
 	src/pg/sql_compare.o \
 	src/pg/sql_score.o \
 	src/pg/sql_inspect.o \
+	src/pg/sql_diagnose.o \
 	src/wire/message.o \
 	src/score/bleu.o \
 	src/score/chrf.o \
@@ -115,6 +116,10 @@ ENGINE_OBJS = \
 	src/engine/server.o \
 	src/engine/handover.o \
 	src/engine/apart.o \
+	src/engine/table.o \
+	src/engine/diagnosis.o \
+	src/engine/diagnosis_intake.o \
+	src/engine/diagnosis_answer.o \
 	src/engine/connection.o \
 	src/engine/service.o \
 	src/engine/status.o \
@@ -139,6 +144,7 @@ ENGINE_OBJS = \
 	src/diagnose/streams.o \
 	src/diagnose/attention.o \
 	src/diagnose/change.o \
+	src/diagnose/cost.o \
 	src/translate/translator.o \
 	src/translate/packing.o \
 	src/translate/scorer.o \

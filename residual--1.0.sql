@@ -432,5 +432,98 @@ COMMENT ON FUNCTION residual_scheme_list() IS 'residual schemes; see the view re
 CREATE VIEW residual_schemes AS SELECT * FROM residual_scheme_list();
 COMMENT ON VIEW residual_schemes IS 'residual schemes: formula, parameters and cost over Post-LN, paper';
 
+/*
+ * Diagnostics.  Of a trained model where the options name one ("model", "version"), else of a fresh one that is not
+ * kept.  The process that computes them is not bounded but by residual.training_memory: the administrator grants them.
+ */
+
+CREATE FUNCTION residual_probe(options jsonb, corpus regclass, source name, target name,
+                               OUT stack text, OUT layer integer, OUT sublayer text, OUT tensor text, OUT elements bigint,
+                               OUT parameter_norm double precision,
+                               OUT gradient_norm double precision, OUT relative_gradient_norm double precision,
+                               OUT update_norm double precision, OUT relative_update_norm double precision,
+                               OUT adam_condition double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_probe(jsonb, regclass, name, name)
+    IS 'norms of gradients and of Adam''s first update on a batch of rows, a row a tensor';
+
+CREATE FUNCTION residual_layer_gradients(options jsonb, corpus regclass, source name, target name,
+                                         OUT stack text, OUT layer integer,
+                                         OUT gradient_norm double precision, OUT relative_gradient_norm double precision,
+                                         OUT ffn_gradient_norm double precision,
+                                         OUT stream_gradient_norm double precision,
+                                         OUT relative_stream_gradient_norm double precision,
+                                         OUT update_norm double precision, OUT relative_update_norm double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_layer_gradients(jsonb, regclass, name, name)
+    IS 'gradient norms of each layer: all its parameters, the last matrix of its feed-forward, the stream that leaves it';
+
+CREATE FUNCTION residual_layer_dependency(options jsonb, corpus regclass, source name, target name,
+                                          OUT stack text, OUT sublayer integer, OUT layer integer, OUT kind text,
+                                          OUT on_sublayer integer, OUT beta double precision, OUT dual_beta double precision,
+                                          OUT layer_weight double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_layer_dependency(jsonb, regclass, name, name)
+    IS 'how much of each sublayer''s output comes from each sublayer below (0: the input), Liu et al. 2020; DLCL: its layer weights';
+
+CREATE FUNCTION residual_output_change(options jsonb, corpus regclass, source name, target name,
+                                       OUT stack text, OUT direction text, OUT step double precision,
+                                       OUT squared_change double precision, OUT change double precision,
+                                       OUT relative_change double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_output_change(jsonb, regclass, name, name)
+    IS 'how far each stack''s output moves when all weights take a small step: at random, and against their gradients'' signs';
+
+CREATE FUNCTION residual_similarity(options jsonb, corpus regclass, source name, target name,
+                                    OUT stack text, OUT sublayer integer, OUT layer integer, OUT kind text,
+                                    OUT previous double precision, OUT previous_normalised double precision,
+                                    OUT previous_layer double precision, OUT output double precision,
+                                    OUT tokens double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_similarity(jsonb, regclass, name, name)
+    IS 'cosines of each sublayer''s output with those of the sublayer and layer before, with the stack''s output, and of tokens with one another';
+
+CREATE FUNCTION residual_attention_stats(options jsonb, corpus regclass, source name, target name,
+                                         OUT stack text, OUT attention text, OUT layer integer, OUT head integer,
+                                         OUT entropy double precision, OUT median_entropy double precision,
+                                         OUT one_hot_share double precision, OUT divergence double precision,
+                                         OUT max_score double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_attention_stats(jsonb, regclass, name, name)
+    IS 'what each head looks at: entropy, share of queries with a probability above 0.9, divergence from the layer above, largest score';
+
+CREATE FUNCTION residual_adam_condition(options jsonb, corpus regclass, source name, target name,
+                                        OUT stack text, OUT layer integer, OUT elements bigint,
+                                        OUT gradient_rms double precision, OUT zero double precision,
+                                        OUT below_1e6 double precision, OUT below_1e7 double precision,
+                                        OUT below_1e8 double precision, OUT below_1e9 double precision,
+                                        OUT below_1e10 double precision, OUT below_1e11 double precision,
+                                        OUT below_1e12 double precision,
+                                        OUT spectral_norm double precision, OUT frobenius_norm double precision,
+                                        OUT condition double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_adam_condition(jsonb, regclass, name, name)
+    IS 'how small the gradients of each layer are (shares below 1e-6 ... 1e-12), and how strongly Adam''s first step answers to a change of them';
+
+CREATE FUNCTION residual_adam_curve(options jsonb DEFAULT '{}',
+                                    OUT gradient_size double precision, OUT spectral_norm double precision,
+                                    OUT frobenius_norm double precision, OUT condition double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_adam_curve(jsonb)
+    IS 'the same for 1024 made-up gradients of every size: normal, standard deviations 1e-1 ... 1e-12';
+
+CREATE FUNCTION residual_cost(options jsonb DEFAULT '{}',
+                              OUT quantity text, OUT unit text, OUT value double precision, OUT post_norm double precision,
+                              OUT ratio double precision)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_cost(jsonb)
+    IS 'what training costs, counted and measured, beside the same model as Post-LN on the same made-up batch';
+
+REVOKE EXECUTE ON FUNCTION residual_probe(jsonb, regclass, name, name),
+    residual_layer_gradients(jsonb, regclass, name, name), residual_layer_dependency(jsonb, regclass, name, name),
+    residual_output_change(jsonb, regclass, name, name), residual_similarity(jsonb, regclass, name, name),
+    residual_attention_stats(jsonb, regclass, name, name), residual_adam_condition(jsonb, regclass, name, name),
+    residual_adam_curve(jsonb), residual_cost(jsonb) FROM PUBLIC;
+
 GRANT SELECT ON residual_jobs, residual_progress, residual_training_log, residual_models, residual_versions,
     residual_serving, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/diagnosis.h"
 #include "engine/peer.h"
 #include "kernels/device.h"
 #include "wire/protocol.h"
@@ -59,10 +60,11 @@ await_question(RnContext *ctx, RnPeer *peer, RnWriter *out, const volatile sig_a
 static RnStatus
 answer(RnContext *ctx, RnPeer *peer, const RnFrame *frame, volatile sig_atomic_t *stop)
 {
-	(void) peer;
-	(void) stop;
 	switch (frame->type)
 	{
+		case RN_LOAD:
+		case RN_DIAGNOSE:
+			return rn_diagnosis(ctx, peer, frame, stop);
 		default:
 			return rn_fail(ctx, RN_CORRUPT, "received a question of unknown type %u", frame->type);
 	}

@@ -35,7 +35,7 @@
 /* ---- checks ---- */
 
 static void
-check_kind(Relation relation)
+check_kind(Relation relation, bool here)
 {
 	const char *name = RelationGetRelationName(relation);
 
@@ -53,7 +53,7 @@ check_kind(Relation relation)
 					 errmsg("\"%s\" has no rows to read sentence pairs from", name),
 					 errdetail_relkind_not_supported(relation->rd_rel->relkind)));
 	}
-	if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+	if (!here && relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot train on temporary table \"%s\"", name),
@@ -109,8 +109,8 @@ check_column(Relation relation, const char *column)
 					   RelationGetRelationName(relation));
 }
 
-char *
-res_corpus_check(Oid relid, const char *source, const char *target)
+static char *
+check_relation(Oid relid, const char *source, const char *target, bool here)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 	char	   *name;
@@ -119,13 +119,25 @@ res_corpus_check(Oid relid, const char *source, const char *target)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
-	check_kind(relation);
+	check_kind(relation, here);
 	check_column(relation, source);
 	check_column(relation, target);
 	name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 									  RelationGetRelationName(relation));
 	relation_close(relation, NoLock);
 	return name;
+}
+
+char *
+res_corpus_check(Oid relid, const char *source, const char *target)
+{
+	return check_relation(relid, source, target, false);
+}
+
+char *
+res_corpus_check_here(Oid relid, const char *source, const char *target)
+{
+	return check_relation(relid, source, target, true);
 }
 
 char *
@@ -202,13 +214,15 @@ receive_nothing(DestReceiver *self)
 }
 
 uint64
-res_corpus_each(const char *table, const char *source, const char *target, ResPairSink sink, void *arg)
+res_corpus_each(const char *table, const char *source, const char *target, int64 limit, ResPairSink sink, void *arg)
 {
 	PairReceiver receiver;
 	Portal		portal;
 	char	   *sql = psprintf("SELECT %s::pg_catalog.text, %s::pg_catalog.text FROM %s",
 							   quote_identifier(source), quote_identifier(target), table);
 
+	if (limit > 0)
+		sql = psprintf("%s LIMIT " INT64_FORMAT, sql, limit);
 	memset(&receiver, 0, sizeof(receiver));
 	receiver.public.receiveSlot = receive_row;
 	receiver.public.rStartup = receive_start;

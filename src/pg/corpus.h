@@ -17,7 +17,10 @@
  */
 extern char *res_corpus_check(Oid relation, const char *source, const char *target);
 
-/* The same for a table whose name a user has written; ERROR 42P01 when there is none. */
+/* The same for this session, which sees its temporary tables. */
+extern char *res_corpus_check_here(Oid relation, const char *source, const char *target);
+
+/* The same as the first for a table whose name a user has written; ERROR 42P01 when there is none. */
 extern char *res_corpus_check_name(const char *name, const char *source, const char *target);
 
 /*
@@ -29,11 +32,11 @@ typedef void (*ResPairSink) (void *arg, const char *source, Size source_size, co
 #define RES_TEXT_MAX	(4 * 1024 * 1024)
 
 /*
- * Read all pairs as the current user with the active snapshot, one row in
- * memory at a time.  table is a name as res_corpus_check gives it.  Gives the
- * number of rows.
+ * Read all pairs, or so many (limit 0: all), as the current user with the
+ * active snapshot, one row in memory at a time.  table is a name as
+ * res_corpus_check gives it.  Gives the number of rows.
  */
-extern uint64 res_corpus_each(const char *table, const char *source, const char *target,
+extern uint64 res_corpus_each(const char *table, const char *source, const char *target, int64 limit,
 							  ResPairSink sink, void *arg);
 
 #endif							/* RES_CORPUS_H */

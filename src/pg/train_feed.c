@@ -338,7 +338,7 @@ send_rows(ResTraining *training, uint8 set, const char *table)
 	frame.training = training;
 	frame.set = set;
 	frame.rows = 0;
-	(void) res_corpus_each(table, training->job.source, training->job.target, add_row, &frame);
+	(void) res_corpus_each(table, training->job.source, training->job.target, 0, add_row, &frame);
 	end_rows(&frame);
 }
 

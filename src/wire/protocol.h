@@ -143,8 +143,22 @@ typedef enum RnFrameType
 	 * and, unless it is null, i64, f64 or string.  Then TABLE_END, or ERROR in its place
 	 */
 	RN_TABLE = 48,
-	RN_TABLE_END = 49
+	RN_TABLE_END = 49,
+	/*
+	 * C, as a question: [LOAD, PART ..., LOAD_END, answered by LOADED], then DIAGNOSE: string diagnostic, pairs
+	 * options (effective), u8 RnModelUse, pairs parameters of the diagnostic, u64 memory limit in bytes (0 none);
+	 * then ROWS (set 0) ..., ROWS_END.  Answered by TABLE ..., TABLE_END
+	 */
+	RN_DIAGNOSE = 50
 } RnFrameType;
+
+/* What a diagnostic is to do with a model that was sent. */
+typedef enum RnModelUse
+{
+	RN_USE_NOTHING = 0,			/* none was sent: a fresh model, a tokenizer learned from the rows */
+	RN_USE_TOKENIZER,			/* a fresh model */
+	RN_USE_MODEL
+} RnModelUse;
 
 typedef enum RnValueKind
 {
