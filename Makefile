@@ -78,7 +78,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect evaluate compare damaged
+REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect diagnose evaluate compare damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
