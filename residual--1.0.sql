@@ -142,12 +142,14 @@ COMMENT ON TABLE residual.gradient_stats IS 'norms of parameters, gradients and 
 
 CREATE TABLE residual.checkpoint (
     job bigint NOT NULL REFERENCES residual.job ON DELETE CASCADE,
+    step bigint NOT NULL,                -- 0: what all checkpoints of the job share
     name text NOT NULL,
     part integer NOT NULL,
     shape integer[] NOT NULL,
     dtype text NOT NULL,
     bytes bytea NOT NULL,
-    PRIMARY KEY (job, name, part)
+    created timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (job, step, name, part)
 );
 COMMENT ON TABLE residual.checkpoint IS 'state of jobs that have not ended as done: weights, moments, counters; not dumped';
 ALTER TABLE residual.checkpoint ALTER COLUMN bytes SET STORAGE EXTERNAL;
@@ -190,6 +192,11 @@ RETURNS boolean LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_resume(bigint)
     IS 'take a queued, failed, cancelled or interrupted job up again from its last checkpoint; false when it is running or done';
 
+CREATE FUNCTION residual_resume(job bigint, step bigint)
+RETURNS boolean LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_resume(bigint, bigint)
+    IS 'the same from an earlier checkpoint, one that residual_checkpoints lists; later ones are forgotten';
+
 CREATE FUNCTION residual_job_is_live(job bigint)
 RETURNS boolean LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_job_is_live(bigint)
@@ -218,6 +225,14 @@ SELECT j.id AS job, j.model,
                       WHERE t.job = j.id ORDER BY t.step DESC LIMIT 1) l ON true
  WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW residual_progress IS 'where training jobs stand';
+
+CREATE VIEW residual_checkpoints WITH (security_barrier) AS
+SELECT c.job, c.step, pg_catalog.min(c.created) AS created, pg_catalog.sum(pg_catalog.octet_length(c.bytes))::bigint AS bytes,
+       COALESCE(c.step = j.checkpoint_step, false) AS resumed_from
+  FROM residual.checkpoint c JOIN residual.job j ON j.id = c.job
+ WHERE c.step > 0 AND pg_catalog.pg_has_role(j.owner, 'USAGE')
+ GROUP BY c.job, c.step, j.checkpoint_step;
+COMMENT ON VIEW residual_checkpoints IS 'checkpoints of jobs that are not done: the last keep_checkpoints of each';
 
 CREATE VIEW residual_training_log WITH (security_barrier) AS
 SELECT t.*
@@ -525,5 +540,5 @@ REVOKE EXECUTE ON FUNCTION residual_probe(jsonb, regclass, name, name),
     residual_attention_stats(jsonb, regclass, name, name), residual_adam_condition(jsonb, regclass, name, name),
     residual_adam_curve(jsonb), residual_cost(jsonb) FROM PUBLIC;
 
-GRANT SELECT ON residual_jobs, residual_progress, residual_training_log, residual_models, residual_versions,
+GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_models, residual_versions,
     residual_serving, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;

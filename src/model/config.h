@@ -102,7 +102,7 @@ typedef struct RnConfig
 	char		device[RN_NAME_LENGTH];
 	int			threads;
 	int			checkpoint_every;	/* steps; 0: only at the end */
-	int			keep_checkpoints;	/* how many averaging may draw from */
+	int			keep_checkpoints;	/* how many stay, for residual_resume */
 	int			average_checkpoints;	/* 0 or 1: none */
 	int			stats_every;	/* steps; 0: only at step 0 */
 	char		from[RN_NAME_LENGTH];	/* "", "active" or a version: go on from its weights */

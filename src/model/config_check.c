@@ -216,13 +216,6 @@ check_running(RnContext *ctx, const RnConfig *config)
 	size_t		digits = strspn(config->from, "0123456789");
 
 	RN_TRY(check_device(ctx, config));
-	if (config->average_checkpoints > config->keep_checkpoints)
-	{
-		rn_fail(ctx, RN_INVALID, "average_checkpoints %d exceeds keep_checkpoints %d", config->average_checkpoints,
-				config->keep_checkpoints);
-		rn_hint(ctx, "Raise keep_checkpoints to at least %d.", config->average_checkpoints);
-		return ctx->status;
-	}
 	if (config->from[0] != '\0' && strcmp(config->from, "active") != 0 &&
 		(config->from[digits] != '\0' || digits > 9 || atoi(config->from) < 1))
 	{

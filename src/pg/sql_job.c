@@ -12,6 +12,7 @@
 #include <signal.h>
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -205,6 +206,30 @@ get_settled_job(int64 id, Oid user, ResJob *job)
 	}
 }
 
+/* Let the job go on from an earlier checkpoint than its last. */
+static void
+go_back(int64 id, int64 step)
+{
+	static const Oid types[] = {INT8OID, INT8OID};
+	ResCatalog	catalog;
+	Datum		values[2];
+	uint64		rows;
+
+	values[0] = Int64GetDatum(id);
+	values[1] = Int64GetDatum(step);
+	res_catalog_begin(&catalog, false);
+	rows = res_execute(&catalog,
+					   "UPDATE residual.job SET checkpoint_step = $2 WHERE id = $1 AND $2 > 0"
+					   " AND EXISTS (SELECT FROM residual.checkpoint WHERE job = $1 AND step = $2)",
+					   2, types, values, NULL);
+	res_catalog_end(&catalog);
+	if (rows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("job " INT64_FORMAT " has no checkpoint of step " INT64_FORMAT, id, step),
+				 errhint("The view residual_checkpoints lists what there is; option keep_checkpoints says how many stay.")));
+}
+
 Datum
 residual_resume(PG_FUNCTION_ARGS)
 {
@@ -230,6 +255,8 @@ residual_resume(PG_FUNCTION_ARGS)
 						 other, other)));
 	check_can_end(&job);
 	res_engine_check_program();
+	if (PG_NARGS() > 1)
+		go_back(id, PG_GETARG_INT64(1));
 	res_job_requeue(id);
 	res_launch_at_commit(id, job.owner);
 	PG_RETURN_BOOL(true);

@@ -173,13 +173,6 @@ send_part(void *arg, const ResChunk *chunk)
 }
 
 static void
-send_checkpoint_part(void *arg, const ResChunk *chunk)
-{
-	if (strcmp(chunk->name, TOKENIZER_PART) != 0)	/* went before */
-		send_part(arg, chunk);
-}
-
-static void
 keep_tokenizer(void *arg, const ResChunk *chunk)
 {
 	ResTraining *training = arg;
@@ -209,15 +202,15 @@ send_tokenizer(ResTraining *training)
 static bool
 has_checkpoint(const ResTraining *training)
 {
-	static const Oid types[] = {INT8OID, TEXTOID};
+	static const Oid types[] = {INT8OID, INT8OID};
 	ResCatalog	catalog;
 	Datum		values[2];
 	bool		found;
 
 	values[0] = Int64GetDatum(training->job.id);
-	values[1] = CStringGetTextDatum(TOKENIZER_PART);
+	values[1] = Int64GetDatum(training->job.checkpoint_step);
 	res_catalog_begin(&catalog, true);
-	found = res_execute(&catalog, "SELECT FROM residual.checkpoint WHERE job = $1 AND name <> $2 LIMIT 1",
+	found = res_execute(&catalog, "SELECT FROM residual.checkpoint WHERE job = $1 AND step = $2 LIMIT 1",
 						2, types, values, NULL) > 0;
 	res_catalog_end(&catalog);
 	return found;
@@ -261,7 +254,8 @@ send_beginning(ResTraining *training)
 
 	res_training_begin(training);
 	resumed = has_checkpoint(training);
-	(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, 0, label, TOKENIZER_PART, keep_tokenizer, training);
+	(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, RES_STEP_SHARED, label, TOKENIZER_PART, keep_tokenizer,
+							training);
 	training->tokenizer_stored = training->tokenizer.len > 0;
 	if (resumed || training->config.from[0] == '\0')
 	{
@@ -269,8 +263,8 @@ send_beginning(ResTraining *training)
 				   (resumed ? RN_TRAIN_CHECKPOINT : 0));
 		send_tokenizer(training);
 		if (resumed)
-			(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, 0, label, NULL,
-									send_checkpoint_part, training);
+			(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, training->job.checkpoint_step, label, NULL,
+									send_part, training);
 	}
 	else
 	{

@@ -417,7 +417,7 @@ store_tokenizer(ResTraining *training, const ResChunk *chunk)
 	training->tokenizer_stored = true;
 	res_training_begin_report(training);
 	res_catalog_begin(&catalog, false);
-	writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, 0);
+	writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, RES_STEP_SHARED);
 	for (piece.offset = 0; piece.offset < piece.total; piece.offset += piece.size)
 	{
 		piece.bytes = training->tokenizer.data + piece.offset;
@@ -456,10 +456,16 @@ checkpoint_begin(ResTraining *training, RnReader *reader)
 	training->incoming = RES_CHECKPOINT;
 	begin_values(&values, training);
 	res_catalog_begin(&training->catalog, false);
-	add_string(&values, TOKENIZER_PART);
-	res_execute(&training->catalog, "DELETE FROM residual.checkpoint WHERE job = $1 AND name <> $2",
+	add_integer(&values, training->incoming_step);
+	add_integer(&values, training->config.keep_checkpoints - 1);
+
+	/* later ones are of a run that was taken up again before them */
+	res_execute(&training->catalog,
+				"DELETE FROM residual.checkpoint WHERE job = $1 AND step > 0 AND step NOT IN"
+				" (SELECT DISTINCT step FROM residual.checkpoint WHERE job = $1 AND step > 0 AND step < $2"
+				" ORDER BY step DESC LIMIT $3)",
 				values.n, values.types, values.values, values.nulls);
-	training->writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, 0);
+	training->writer = res_weights_begin(RES_JOB_CHECKPOINT, training->job.id, training->incoming_step);
 }
 
 /* A job that gets on may be taken up by the launcher as often as it takes. */

@@ -204,7 +204,7 @@ struct ResWeightWriter
 {
 	ResWeightTable table;
 	int64		key;
-	int32		version;
+	int64		version;
 	SPIPlanPtr	insert;
 	bool		open;			/* a tensor is being written */
 	char	   *tensor;
@@ -216,10 +216,10 @@ struct ResWeightWriter
 };
 
 ResWeightWriter *
-res_weights_begin(ResWeightTable table, int64 key, int32 version)
+res_weights_begin(ResWeightTable table, int64 key, int64 version)
 {
 	ResWeightWriter *writer = palloc0(sizeof(ResWeightWriter));
-	Oid			types[] = {INT8OID, TEXTOID, INT4OID, INT4ARRAYOID, TEXTOID, BYTEAOID, INT4OID};
+	Oid			types[] = {INT8OID, TEXTOID, INT4OID, INT4ARRAYOID, TEXTOID, BYTEAOID, INT8OID};
 	SPIPlanPtr	plan;
 
 	writer->table = table;
@@ -229,8 +229,8 @@ res_weights_begin(ResWeightTable table, int64 key, int32 version)
 		plan = SPI_prepare("INSERT INTO residual.weight (model, version, tensor, part, shape, dtype, bytes) "
 						   "VALUES ($1, $7, $2, $3, $4, $5, $6)", 7, types);
 	else
-		plan = SPI_prepare("INSERT INTO residual.checkpoint (job, name, part, shape, dtype, bytes) "
-						   "VALUES ($1, $2, $3, $4, $5, $6)", 6, types);
+		plan = SPI_prepare("INSERT INTO residual.checkpoint (job, step, name, part, shape, dtype, bytes) "
+						   "VALUES ($1, $7, $2, $3, $4, $5, $6)", 7, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the writing of weights: %s", SPI_result_code_string(SPI_result));
 	writer->insert = plan;
@@ -258,7 +258,7 @@ part_flush(ResWeightWriter *writer)
 	values[3] = PointerGetDatum(construct_array(dims, header->ndim, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	values[4] = CStringGetTextDatum(dtype_name(header->dtype));
 	values[5] = PointerGetDatum(writer->value);
-	values[6] = Int32GetDatum(writer->version);
+	values[6] = Int64GetDatum(writer->version);
 	if (SPI_execute_plan(writer->insert, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write a part of tensor \"%s\"", writer->tensor);
 	pfree(DatumGetPointer(values[1]));
@@ -454,9 +454,9 @@ read_part(WeightReader *reader, const char *tensor, int32 part, ArrayType *shape
 }
 
 static void
-select_parts(ResWeightTable table, int64 key, int32 version, const char *only_tensor)
+select_parts(ResWeightTable table, int64 key, int64 version, const char *only_tensor)
 {
-	Oid			types[] = {INT8OID, TEXTOID, INT4OID};
+	Oid			types[] = {INT8OID, TEXTOID, INT8OID};
 	Datum		values[3];
 	char		nulls[3] = {' ', ' ', ' '};
 	const char *query;
@@ -464,14 +464,14 @@ select_parts(ResWeightTable table, int64 key, int32 version, const char *only_te
 	values[0] = Int64GetDatum(key);
 	values[1] = only_tensor != NULL ? CStringGetTextDatum(only_tensor) : (Datum) 0;
 	nulls[1] = only_tensor != NULL ? ' ' : 'n';
-	values[2] = Int32GetDatum(version);
+	values[2] = Int64GetDatum(version);
 	if (table == RES_MODEL_WEIGHTS)
 		query = "SELECT tensor, part, shape, dtype, bytes FROM residual.weight "
 			"WHERE model = $1 AND version = $3 AND ($2 IS NULL OR tensor = $2) "
 			"ORDER BY tensor COLLATE \"C\", part";
 	else
 		query = "SELECT name, part, shape, dtype, bytes FROM residual.checkpoint "
-			"WHERE job = $1 AND ($2 IS NULL OR name = $2) AND $3 IS NOT NULL "
+			"WHERE job = $1 AND step = $3 AND ($2 IS NULL OR name = $2) "
 			"ORDER BY name COLLATE \"C\", part";
 	/* values are toast pointers: no number is read yet */
 	if (SPI_execute_with_args(query, 3, types, values, nulls, true, 0) != SPI_OK_SELECT)
@@ -479,7 +479,7 @@ select_parts(ResWeightTable table, int64 key, int32 version, const char *only_te
 }
 
 int64
-res_weights_read(ResWeightTable table, int64 key, int32 version, const char *label, const char *only_tensor,
+res_weights_read(ResWeightTable table, int64 key, int64 version, const char *label, const char *only_tensor,
 				 ResChunkSink sink, void *arg)
 {
 	WeightReader reader;

@@ -35,8 +35,11 @@ typedef struct ResChunk
 typedef enum ResWeightTable
 {
 	RES_MODEL_WEIGHTS,			/* key: model, version */
-	RES_JOB_CHECKPOINT			/* key: job; version is ignored */
+	RES_JOB_CHECKPOINT			/* key: job, step */
 } ResWeightTable;
+
+/* The step under which stands what all checkpoints of a job share: its tokenizer. */
+#define RES_STEP_SHARED	0
 
 /*
  * Collect chunks (in order of offset, tensor after tensor) and write rows as
@@ -45,7 +48,7 @@ typedef enum ResWeightTable
  */
 typedef struct ResWeightWriter ResWeightWriter;
 
-extern ResWeightWriter *res_weights_begin(ResWeightTable table, int64 key, int32 version);
+extern ResWeightWriter *res_weights_begin(ResWeightTable table, int64 key, int64 version);
 
 /* ERROR 08P01 when the chunk does not follow from the one before. */
 extern void res_weights_put(ResWeightWriter *writer, const ResChunk *chunk);
@@ -67,7 +70,7 @@ extern void res_weights_end(ResWeightWriter *writer, int64 *bytes, int64 *checks
  */
 typedef void (*ResChunkSink) (void *arg, const ResChunk *chunk);
 
-extern int64 res_weights_read(ResWeightTable table, int64 key, int32 version, const char *label,
+extern int64 res_weights_read(ResWeightTable table, int64 key, int64 version, const char *label,
 							  const char *only_tensor, ResChunkSink sink, void *arg);
 
 #endif							/* RES_WEIGHTS_H */

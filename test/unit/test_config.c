@@ -147,7 +147,6 @@ static const Clash clashes[] = {
 	{{"device", "cuda:"}, RN_INVALID, "invalid value for option \"device\": \"cuda:\"", NULL},
 	{{"device", "cuda:0,"}, RN_INVALID, "invalid value for option \"device\": \"cuda:0,\"", NULL},
 	{{"device", "cuda:0;1"}, RN_INVALID, "invalid value for option \"device\": \"cuda:0;1\"", NULL},
-	{{"average_checkpoints", "9"}, RN_INVALID, "average_checkpoints 9 exceeds keep_checkpoints 5", "Raise keep_checkpoints to at least 9."},
 	{{"from", "best"}, RN_INVALID, "invalid value for option \"from\": \"best\"", NULL},
 	{{"from", "0"}, RN_INVALID, "invalid value for option \"from\": \"0\"", NULL},
 
