@@ -101,7 +101,7 @@ ENGINE_OPT = -O2 -g
 ENGINE_CPPFLAGS = -I$(srcdir)/src -I$(srcdir) -D_GNU_SOURCE -MMD -MP
 ENGINE_CFLAGS = -std=gnu99 $(ENGINE_OPT) $(WARNINGS) -pthread -fno-math-errno
 ENGINE_CXXFLAGS = -std=c++17 $(ENGINE_OPT) $(WARNINGS) -pthread
-ENGINE_LIBS = -lsentencepiece -lsentencepiece_train -lopenblas -lm -lstdc++ -pthread
+ENGINE_LIBS = -lsentencepiece -lsentencepiece_train -lopenblas -lm -lstdc++ -ldl -pthread
 
 # in reading order: the program, then what it is made of
 ENGINE_OBJS = \
@@ -202,6 +202,7 @@ ENGINE_OBJS = \
 	src/base/spill.o \
 	src/base/utf8.o \
 	kernels/device.o \
+	kernels/library.o \
 	kernels/cpu/cpu.o \
 	kernels/cpu/memory.o
 

@@ -9,6 +9,7 @@
  */
 #include "kernels/device.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Every slot is a function pointer, so a table of them can be walked. */
@@ -35,26 +36,75 @@ check_table(RnContext *ctx, const RnKernels *kernels)
 	return RN_OK;
 }
 
-RnStatus
-rn_device_open(RnContext *ctx, const char *name, const RnKernels **kernels)
+static RnStatus
+open_cpu(RnContext *ctx, const char *precision, const RnKernels **kernels)
 {
-	const RnKernels *table;
-
-	*kernels = NULL;
-	if (strcmp(name, "cpu") != 0 && strcmp(name, "auto") != 0)
+	if (strcmp(precision, "float32") != 0)
 	{
-		rn_fail(ctx, RN_UNSUPPORTED, "device \"%s\" is not available", name);
-		rn_hint(ctx, "Available devices are \"cpu\" and \"auto\".");
+		rn_fail(ctx, RN_UNSUPPORTED, "precision \"%s\" is not supported by device \"cpu\"", precision);
+		rn_hint(ctx, "Set option \"precision\" to \"float32\", or train on a GPU.");
 		return ctx->status;
 	}
-	table = rn_cpu_kernels();
-	if (table == NULL)
+	*kernels = rn_cpu_kernels();
+	if (*kernels == NULL)
 	{
 		rn_fail(ctx, RN_UNSUPPORTED, "device \"cpu\" needs a newer processor");
 		rn_detail(ctx, "An x86-64 processor must have SSE4.2 (x86-64-v2).");
 		return ctx->status;
 	}
-	RN_TRY(check_table(ctx, table));
-	*kernels = table;
-	return RN_OK;
+	return check_table(ctx, *kernels);
+}
+
+static RnStatus
+open_gpu(RnContext *ctx, int number, const char *precision, const RnKernels **kernels)
+{
+	const RnDeviceLibrary *library;
+	RnDeviceOptions options;
+
+	options.number = number;
+	options.precision = precision;
+	options.memory_limit = rn_device_memory_limit();
+	RN_TRY(rn_device_library(ctx, &library));
+	RN_TRY(library->open(ctx, &options, kernels));
+	return check_table(ctx, *kernels);
+}
+
+/* "cuda" and "cuda:N"; of a list of devices the first. */
+static int
+read_number(const char *name, int *number)
+{
+	*number = 0;
+	if (strcmp(name, "cuda") == 0)
+		return 1;
+	if (strncmp(name, "cuda:", 5) != 0 || name[5] < '0' || name[5] > '9')
+		return 0;
+	*number = atoi(name + 5);
+	return 1;
+}
+
+RnStatus
+rn_device_choose(RnContext *ctx, const char *name, const char *precision, const RnKernels **kernels, RnContext *refusal)
+{
+	RnContext	local;
+	int			number;
+
+	*kernels = NULL;
+	if (refusal == NULL)
+		refusal = &local;
+	rn_context_reset(refusal);
+	if (strcmp(name, "cpu") == 0)
+		return open_cpu(ctx, precision, kernels);
+	if (read_number(name, &number))
+		return open_gpu(ctx, number, precision, kernels);
+	if (strcmp(name, "auto") == 0)
+		return open_gpu(refusal, 0, precision, kernels) == RN_OK ? RN_OK : open_cpu(ctx, precision, kernels);
+	rn_fail(ctx, RN_UNSUPPORTED, "device \"%s\" is not known", name);
+	rn_hint(ctx, "Devices are \"auto\", \"cpu\", \"cuda\" and \"cuda:\" with a number.");
+	return ctx->status;
+}
+
+RnStatus
+rn_device_open(RnContext *ctx, const char *name, const RnKernels **kernels)
+{
+	return rn_device_choose(ctx, name, "float32", kernels, NULL);
 }

@@ -27,7 +27,7 @@ typedef struct RnDeviceInfo
 typedef struct RnDeviceOptions
 {
 	int			number;			/* which of the library's devices */
-	const char *precision;		/* "auto", "fp32", "tf32", "bf16", "fp16" */
+	const char *precision;		/* as the option's values: "float32", "tf32", ... */
 	int64_t		memory_limit;	/* bytes that may be allocated; 0: 80 % of what is free */
 } RnDeviceOptions;
 
@@ -68,10 +68,30 @@ typedef struct RnDeviceLibrary
 typedef const RnDeviceLibrary *(*RnDeviceFunction) (int version);
 
 /*
- * Open a device: "cpu", "cuda", "auto".  The table lives as long as the
- * process.  RN_UNSUPPORTED when it is not there; "auto" then gives the CPU.
+ * Open a device: "cpu", "cuda" (the first), "cuda:N", "auto".  The table lives
+ * as long as the process.  RN_UNSUPPORTED when it is not there.  "auto" takes
+ * the first GPU, or the CPU where none can be used.  Products are as exact as
+ * float32 is.
  */
 extern RnStatus rn_device_open(RnContext *ctx, const char *name, const RnKernels **kernels);
+
+/*
+ * The same for a precision.  Where "auto" has taken the CPU, refusal says why
+ * (its status is RN_OK otherwise); NULL: who calls does not want to know.
+ */
+extern RnStatus rn_device_choose(RnContext *ctx, const char *name, const char *precision, const RnKernels **kernels,
+								 RnContext *refusal);
+
+/*
+ * library.c: the device library, opened when it is first asked for and never
+ * closed.  It is residual_cuda.so beside the program, or what
+ * RESIDUAL_CUDA_LIBRARY in the environment names.  RN_UNSUPPORTED with the
+ * reason when it is not there, RN_MISMATCH when it is of another build.
+ */
+extern RnStatus rn_device_library(RnContext *ctx, const RnDeviceLibrary **library);
+
+/* What RESIDUAL_GPU_MEMORY in the environment allows, MB there; 0: no word of it. */
+extern int64_t rn_device_memory_limit(void);
 
 /* The CPU's table, chosen for the vector unit at hand; RN_CPU_LEVEL=2|3|4 in the
  * environment asks for a lower one (tests).  NULL: the processor is too old. */

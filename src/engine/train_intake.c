@@ -7,6 +7,7 @@
 #include "engine/job.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,6 +119,18 @@ take_options(RnContext *ctx, RnJob *job, RnReader *reader)
 	return RN_OK;
 }
 
+/* Who left the choice to us is told when it was not a GPU. */
+static RnStatus
+open_device(RnContext *ctx, RnJob *job)
+{
+	RnContext	refusal;
+
+	RN_TRY(rn_device_choose(ctx, job->config.device, job->config.precision, &job->kernels, &refusal));
+	if (refusal.status != RN_OK)
+		fprintf(stderr, "training on the CPU: %s. %s\n", refusal.message, refusal.detail);
+	return RN_OK;
+}
+
 static RnStatus
 take_train(RnContext *ctx, RnJob *job, const RnFrame *frame)
 {
@@ -134,10 +147,7 @@ take_train(RnContext *ctx, RnJob *job, const RnFrame *frame)
 	if (job->follows & RN_TRAIN_WEIGHTS && job->follows & RN_TRAIN_CHECKPOINT)
 		return rn_fail(ctx, RN_INVALID, "training goes on from weights or from a checkpoint, not from both");
 	RN_TRY(rn_config_check(ctx, &job->config));
-	if (strcmp(job->config.precision, "float32") != 0)
-		return rn_fail(ctx, RN_UNSUPPORTED, "precision \"%s\" is not supported by device \"%s\"",
-					   job->config.precision, job->config.device);
-	RN_TRY(rn_device_open(ctx, job->config.device, &job->kernels));
+	RN_TRY(open_device(ctx, job));
 	rn_spill_init(&job->spill, job->spill.fd, spill_limit);
 	RN_TRY(start_threads(ctx, job));
 	return rn_rows_create(ctx, &job->spill, &job->rows);

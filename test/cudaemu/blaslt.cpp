@@ -5,7 +5,7 @@
  *		D = epilogue(alpha op(A) op(B) + beta C)
  *
  * The product itself is OpenBLAS's, in float, over dense copies; inputs of
- * TF32 products are rounded as a GPU rounds them.  Every matrix is held to
+ * less exact products are rounded as a GPU rounds them.  Every matrix is held to
  * the bounds of its allocation, and what is read must have been written.
  * Epilogues with GELU are refused: they are another GELU than ours.
  *
@@ -115,16 +115,44 @@ store(void *at, int type, float value)
 	}
 }
 
-/* To ten bits of mantissa, to nearest, ties to even. */
+/* Without so many bits at the end of the mantissa: to nearest, ties to even. */
 static float
-round_tf32(float x)
+drop_bits(float x, int bits)
 {
-	uint32_t	bits = __float_as_uint(x);
+	uint32_t	word = __float_as_uint(x);
 
-	if ((bits & 0x7f800000u) == 0x7f800000u)
+	if ((word & 0x7f800000u) == 0x7f800000u)
 		return x;
-	bits += 0xfffu + (bits >> 13 & 1);
-	return __uint_as_float(bits & ~0x1fffu);
+	word += (1u << (bits - 1)) - 1 + (word >> bits & 1);
+	return __uint_as_float(word & ~((1u << bits) - 1));
+}
+
+static float
+round_half(float x)
+{
+	const float smallest = 1.0f / (1 << 24);
+	float		y = drop_bits(x, 13);
+
+	if (fabsf(x) < 1.0f / (1 << 14))
+		return nearbyintf(x / smallest) * smallest;
+	return fabsf(y) > 65504.0f ? copysignf(INFINITY, x) : y;
+}
+
+/* An input of a product, as exact as the product is asked to be. */
+static float
+round_input(float x, cublasComputeType_t compute)
+{
+	switch (compute)
+	{
+		case CUBLAS_COMPUTE_32F_FAST_TF32:
+			return drop_bits(x, 13);
+		case CUBLAS_COMPUTE_32F_FAST_16BF:
+			return drop_bits(x, 16);
+		case CUBLAS_COMPUTE_32F_FAST_16F:
+			return round_half(x);
+		default:
+			return x;
+	}
 }
 
 /* ---- matrices in device memory ---- */
@@ -157,7 +185,7 @@ matrix_is_good(const Layout &layout, const void *at, bool is_read, const char *w
 
 /* A dense copy of op(matrix). */
 static Dense
-gather(const Layout &layout, const char *at, bool transpose, bool tf32)
+gather(const Layout &layout, const char *at, bool transpose, cublasComputeType_t compute)
 {
 	size_t		bytes = size_of(layout.type);
 	Dense		dense;
@@ -170,9 +198,9 @@ gather(const Layout &layout, const char *at, bool transpose, bool tf32)
 	for (j = 0; j < dense.cols; j++)
 		for (i = 0; i < dense.rows; i++)
 		{
-			float		value = load(at + index_of(layout, transpose ? j : i, transpose ? i : j) * bytes, layout.type);
+			const char *from = at + index_of(layout, transpose ? j : i, transpose ? i : j) * bytes;
 
-			dense.values[(size_t) j * dense.rows + i] = tf32 ? round_tf32(value) : value;
+			dense.values[(size_t) j * dense.rows + i] = round_input(load(from, layout.type), compute);
 		}
 	return dense;
 }
@@ -342,7 +370,7 @@ apply_epilogue(const Product &p, const Dense &a, const Dense &b, Dense *dense)
 static void
 multiply(const Product &p)
 {
-	bool		tf32 = p.description.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+	cublasComputeType_t compute = p.description.compute;
 	size_t		c_bytes = size_of(p.c_layout.type);
 	size_t		d_bytes = size_of(p.d_layout.type);
 	Dense		a;
@@ -356,8 +384,8 @@ multiply(const Product &p)
 		(p.beta != 0.0f && !matrix_is_good(p.c_layout, p.c, true, "matrix C of a product")) ||
 		!matrix_is_good(p.d_layout, p.d, false, "matrix D of a product"))
 		return;
-	a = gather(p.a_layout, p.a, p.description.transpose_a != CUBLAS_OP_N, tf32);
-	b = gather(p.b_layout, p.b, p.description.transpose_b != CUBLAS_OP_N, tf32);
+	a = gather(p.a_layout, p.a, p.description.transpose_a != CUBLAS_OP_N, compute);
+	b = gather(p.b_layout, p.b, p.description.transpose_b != CUBLAS_OP_N, compute);
 	d.rows = a.rows;
 	d.cols = b.cols;
 	d.values.assign((size_t) d.rows * d.cols, 0.0f);

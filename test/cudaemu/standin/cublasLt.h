@@ -28,6 +28,8 @@ typedef enum
 typedef enum
 {
 	CUBLAS_COMPUTE_32F = 68,
+	CUBLAS_COMPUTE_32F_FAST_16F = 74,
+	CUBLAS_COMPUTE_32F_FAST_16BF = 75,
 	CUBLAS_COMPUTE_32F_FAST_TF32 = 77
 } cublasComputeType_t;
 
