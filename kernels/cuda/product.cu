@@ -31,10 +31,10 @@ typedef struct Precision
 } Precision;
 
 static const Precision precisions[] = {
-	{"fp32", "float32", 0, 0, CUBLAS_COMPUTE_32F},
+	{"float32", "float32", 0, 0, CUBLAS_COMPUTE_32F},
 	{"tf32", "products in TF32", 8, 0, CUBLAS_COMPUTE_32F_FAST_TF32},
-	{"bf16", "products in bfloat16", 8, 0, CUBLAS_COMPUTE_32F_FAST_16BF},
-	{"fp16", "products in float16", 7, 0, CUBLAS_COMPUTE_32F_FAST_16F},
+	{"bfloat16", "products in bfloat16", 8, 0, CUBLAS_COMPUTE_32F_FAST_16BF},
+	{"float16", "products in float16", 7, 0, CUBLAS_COMPUTE_32F_FAST_16F},
 };
 
 /* What a plan is for. */
@@ -88,8 +88,6 @@ rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *option)
 	if (info->capability[1] != '.')
 		capability = 10 * (10 * major + info->capability[1] - '0');
 	capability += info->capability[strlen(info->capability) - 1] - '0';
-	if (strcmp(option, "auto") == 0)
-		option = capability >= 80 ? "tf32" : "fp32";
 	for (i = 0; i < n; i++)
 		if (strcmp(precisions[i].option, option) == 0)
 			found = &precisions[i];

@@ -9,7 +9,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* Once, before the first product: "auto", "fp32", "tf32", "bf16", "fp16". */
+/* Once, before the first product: "float32", "tf32", "bfloat16", "float16". */
 extern RnStatus rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *precision);
 
 /* What was decided, "float32" for example. */
