@@ -52,9 +52,11 @@ OBJS = \
 	src/pg/sql_model.o \
 	src/pg/serve_worker.o \
 	src/pg/engine_client.o \
+	src/pg/model_upload.o \
 	src/pg/serve_connection.o \
 	src/pg/apart.o \
 	src/pg/translation.o \
+	src/pg/batch.o \
 	src/pg/sql_translate.o \
 	src/pg/judged_pairs.o \
 	src/pg/sql_evaluate.o \

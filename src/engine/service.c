@@ -67,22 +67,25 @@ append_waiting(RnService *service, RnRequest *request)
 	service->last_waiting = request;
 }
 
+/* Nobody waits for it any more. */
+static void
+drop_request(RnService *service, RnConnection *connection, RnRequest *request)
+{
+	rn_connection_remove(connection, request);
+	if (request->model == NULL)
+		remove_waiting(service, request);
+	else if (rn_queue_abandon(&service->queue, request))
+		rn_store_release(&service->store, request->model);
+	else
+		return;					/* comes out of the queue later */
+	rn_request_free(request);
+}
+
 static void
 drop_requests(RnService *service, RnConnection *connection)
 {
-	RnRequest  *request;
-
-	while ((request = connection->first) != NULL)
-	{
-		rn_connection_remove(connection, request);
-		if (request->model == NULL)
-			remove_waiting(service, request);
-		else if (rn_queue_abandon(&service->queue, request))
-			rn_store_release(&service->store, request->model);
-		else
-			continue;			/* comes out of the queue later */
-		rn_request_free(request);
-	}
+	while (connection->first != NULL)
+		drop_request(service, connection, connection->first);
 }
 
 /* What it was to send is absent again, so that who waits is asked for it. */
@@ -204,6 +207,29 @@ take_request(RnService *service, RnConnection *connection, const RnFrame *frame)
 		answer_now(request);
 	else if (!place_request(service, request))
 		append_waiting(service, request);
+}
+
+/*
+ * A client wants a request no more.  What it was asked to send for one it may
+ * not send now; who else waits for that model is asked then.
+ */
+static void
+take_forget(RnService *service, RnConnection *connection, uint64_t id)
+{
+	RnRequest  *request = connection->first;
+	RnServedModel *model;
+	RnServedModel *next;
+
+	while (request != NULL && request->id != id)
+		request = request->next_of_connection;
+	if (request != NULL && request != connection->sending)
+		drop_request(service, connection, request);
+	for (model = service->store.models; model != NULL; model = next)
+	{
+		next = model->next;
+		if (model->state == RN_SERVED_WANTED && model->sender == connection)
+			rn_store_drop(&service->store, model);
+	}
 }
 
 /* A load has failed: say so once, pass over what still comes of it. */
@@ -404,6 +430,8 @@ take_frame(RnService *service, RnConnection *connection, const RnFrame *frame)
 		return;
 	if (frame->type == RN_REQUEST)
 		take_request(service, connection, frame);
+	else if (frame->type == RN_FORGET)
+		take_forget(service, connection, frame->id);
 	else if (frame->type == RN_LOAD)
 		take_load(service, connection, frame);
 	else if (frame->type == RN_PART)

@@ -29,10 +29,12 @@ res_apart_lost(void)
 static ResChannel *
 connect_apart(void)
 {
-	ResChannel *channel = res_serve_connect();
+	ResChannel *channel;
 	RnFrame		frame;
 	uint64		pid;
 
+	res_serve_disconnect();		/* requests may be under way on the old one; they are asked again */
+	channel = res_serve_connect();
 	if (channel == NULL)
 		return NULL;
 	res_serve_set_busy(true);

@@ -110,6 +110,12 @@ receive_some(ResChannel *channel)
 	return moved;
 }
 
+void
+res_channel_send(ResChannel *channel)
+{
+	(void) send_some(channel);
+}
+
 bool
 res_channel_pump(ResChannel *channel)
 {

@@ -33,6 +33,9 @@ extern void res_channel_end(ResChannel *channel);
 /* A frame without payload. */
 extern void res_channel_put(ResChannel *channel, uint32 type);
 
+/* Send what can be sent without waiting; never an ERROR. */
+extern void res_channel_send(ResChannel *channel);
+
 /* Send and receive what can be without waiting; false when nothing moved. */
 extern bool res_channel_pump(ResChannel *channel);
 

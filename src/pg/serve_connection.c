@@ -2,8 +2,9 @@
  * serve_connection.c
  *		A session's connection to the serving engine.
  *
- * While a request is under way the connection is "busy".  Whoever finds it
- * busy without having made it so closes it: an error left half a frame in it.
+ * While a greeting is awaited, or a conversation of another kind held, the
+ * connection is "busy".  Whoever finds it busy without having made it so
+ * closes it: an error left the conversation half done.
  *
  * src/pg/serve_connection.c
  */
@@ -27,14 +28,24 @@
 #define RESTART_MS		3000	/* for the server to restart a supervisor of its own */
 #define LOOK_MS			100	/* how often to look for the reason of a silence */
 #define LONGEST_NAP_MS	50
+#define KEEP_BYTES		(1024 * 1024)	/* larger buffers are given back when they are empty */
 
 static ResChannel channel = {.socket = PGINVALID_SOCKET, .closed = true};
 static WaitEventSet *wait_set;
-static bool busy;				/* a request, or the greeting, is under way */
+static bool busy;				/* in the middle of something */
+static void (*on_loss) (bool died);
+
+void
+res_serve_on_loss(void (*lost) (bool died))
+{
+	on_loss = lost;
+}
 
 void
 res_serve_disconnect(void)
 {
+	bool		died = channel.closed;
+
 	if (wait_set != NULL)
 		FreeWaitEventSet(wait_set);
 	wait_set = NULL;
@@ -46,6 +57,8 @@ res_serve_disconnect(void)
 	res_channel_free(&channel);
 	channel.socket = PGINVALID_SOCKET;
 	busy = false;
+	if (on_loss != NULL)
+		on_loss(died);
 }
 
 void
@@ -203,7 +216,7 @@ res_serve_receive(RnFrame *frame, TimestampTz until)
 		if (channel.closed || (until != 0 && GetCurrentTimestamp() >= until))
 			return false;
 		if (!res_channel_pump(&channel))
-			res_serve_wait(WL_SOCKET_READABLE,
+			res_serve_wait(WL_SOCKET_READABLE | (res_channel_pending(&channel) > 0 ? WL_SOCKET_WRITEABLE : 0),
 						   until == 0 ? -1 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until) + 1);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -229,7 +242,11 @@ res_serve_connect(void)
 
 	drop_dead_connection();
 	if (channel.socket != PGINVALID_SOCKET)
+	{
+		if (channel.in.capacity > KEEP_BYTES && channel.in.start == channel.in.end)
+			rn_inbox_free(&channel.in);
 		return &channel;
+	}
 	connect_socket(until);
 	busy = true;				/* until the greeting is read */
 	while (!res_serve_receive(&frame, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS)))
@@ -276,39 +293,6 @@ res_serve_set_busy(bool under_way)
 }
 
 bool
-res_serve_is_busy(void)
-{
-	return busy;
-}
-
-bool
-res_serve_send(const char *bytes, size_t size)
-{
-	while (size > 0)
-	{
-		ssize_t		n = send(channel.socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n > 0)
-		{
-			bytes += n;
-			size -= n;
-		}
-		else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		{
-			/* take in what it says meanwhile: it may have to get rid of it first */
-			if (!res_channel_pump(&channel))
-				res_serve_wait(WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1);
-			if (channel.closed)
-				return false;
-		}
-		else if (n < 0 && errno != EINTR)
-			return false;
-		CHECK_FOR_INTERRUPTS();
-	}
-	return true;
-}
-
-bool
 res_serve_flush(void)
 {
 	while (res_channel_pending(&channel) > 0)
@@ -319,5 +303,22 @@ res_serve_flush(void)
 			return false;
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (channel.out.capacity > KEEP_BYTES)
+		rn_writer_free(&channel.out);
 	return true;
+}
+
+void
+res_serve_say(uint32 type, uint64 id)
+{
+	RnContext	ctx;
+
+	if (channel.socket == PGINVALID_SOCKET)
+		return;
+	rn_context_reset(&ctx);
+	rn_write_begin(&channel.out, type, id);
+	if (rn_write_end(&ctx, &channel.out) == RN_OK)
+		res_channel_send(&channel);
+	if (res_channel_pending(&channel) > 0)
+		res_serve_disconnect();
 }

@@ -28,13 +28,17 @@ extern ResChannel *res_serve_connect_if_running(long timeout_ms);
 /* Close it; the engine drops the work of a closed connection. */
 extern void res_serve_disconnect(void);
 
-/* A request is under way, or its whole answer has come. */
-extern void res_serve_set_busy(bool under_way);
-extern bool res_serve_is_busy(void);
+/* Who is to be told whenever a connection has gone; died: by the engine's end, not our own doing. */
+extern void res_serve_on_loss(void (*lost) (bool died));
 
-/* Send all of these bytes, or all that waits in the channel's outbox; what comes in meanwhile is kept. */
-extern bool res_serve_send(const char *bytes, size_t size);
+/* Until this is taken back, who finds the connection so closes it: an error left something half done in it. */
+extern void res_serve_set_busy(bool under_way);
+
+/* Send all that waits in the channel's outbox; what comes in meanwhile is kept. */
 extern bool res_serve_flush(void);
+
+/* Say this much without waiting; a connection that does not take it at once is closed.  Never an ERROR. */
+extern void res_serve_say(uint32 type, uint64 id);
 
 /* The next frame; false as well when until has passed (0: no limit). */
 extern bool res_serve_receive(RnFrame *frame, TimestampTz until);

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "batch.h"
 #include "encoding.h"
 #include "engine_client.h"
 #include "job.h"
@@ -355,8 +356,8 @@ longest_source(const ResModel *model)
 	return length;
 }
 
-static void
-report_cut(ResTranslator *translator, int n_cut, int n)
+void
+res_translator_report_cut(ResTranslator *translator, int n_cut, int n)
 {
 	if (n_cut == 0 || translator->cut_reported)
 		return;
@@ -371,54 +372,36 @@ report_cut(ResTranslator *translator, int n_cut, int n)
 			 errhint("Translate longer texts sentence by sentence.")));
 }
 
-static void
-read_answer(RnReader *reader, ResAnswer *answer, bool *cut)
-{
-	bool		present = rn_read_u8(reader) != 0;
-	Size		size;
-	const char *bytes = rn_read_bytes(reader, &size);
-
-	answer->score = rn_read_f64(reader);
-	answer->log_probability = rn_read_f64(reader);
-	answer->tokens = rn_read_u32(reader);
-	*cut |= rn_read_u8(reader) != 0;
-	answer->translation = present && !reader->failed ? res_text_from_utf8(bytes, size) : NULL;
-}
-
 ResAnswer *
 res_translate(ResTranslator *translator, int n, text *const *sources)
 {
 	int			n_best = translator->search.n_best;
 	ResAnswer  *answers = palloc_extended(Max(n, 1) * n_best * sizeof(ResAnswer), MCXT_ALLOC_HUGE);
-	bool	   *cut = palloc0(BATCH_TEXTS * sizeof(bool));
+	ResBatch   *batch = res_batch_create();
+	int		   *questions = palloc_extended(Max(n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
 	int			n_cut = 0;
-	int			done;
-	int			size;
+	int			i;
+	int			k;
 
-	for (done = 0; done < n; done += size)
+	for (i = 0; i < n; i++)
+		questions[i] = res_batch_ask(batch, translator, sources[i]);
+	res_batch_send(batch);
+	for (i = 0; i < n; i++)
 	{
-		RnWriter   *writer;
-		RnReader	reader;
-		int			i;
-		int			k;
+		const ResAnswer *given = res_batch_answer(batch, questions[i]);
+		ResAnswer  *answer = answers + (Size) i * n_best;
 
-		size = batch_size(n - done, sources + done, NULL);
-		writer = res_translator_request(translator, size);
-		for (i = 0; i < size; i++)
-			cut[i] = !res_write_text(writer, sources[done + i]);
-		res_request_perform(&translator->model, &reader);
-		res_check_answers(rn_read_u32(&reader), size);
-		res_check_answers(rn_read_u32(&reader), n_best);
-		for (i = 0; i < size; i++)
+		memcpy(answer, given, n_best * sizeof(ResAnswer));
+		for (k = 0; k < n_best; k++)
 		{
-			for (k = 0; k < n_best; k++)
-				read_answer(&reader, &answers[(Size) (done + i) * n_best + k], &cut[i]);
-			n_cut += cut[i];
+			if (answer[k].translation != NULL)
+				answer[k].translation = (text *) DatumGetPointer(datumCopy(PointerGetDatum(answer[k].translation), false, -1));
 		}
-		res_request_end(&reader);
+		n_cut += answer->cut;
 	}
-	report_cut(translator, n_cut, n);
-	pfree(cut);
+	res_batch_free(batch);
+	pfree(questions);
+	res_translator_report_cut(translator, n_cut, n);
 	return answers;
 }
 

@@ -62,6 +62,7 @@ typedef struct ResAnswer
 	double		score;			/* log-probability / length ^ length_penalty */
 	double		log_probability;
 	uint32		tokens;			/* end included */
+	bool		cut;			/* the text was too long: its end was left out */
 } ResAnswer;
 
 /*
@@ -70,6 +71,9 @@ typedef struct ResAnswer
  * first of a statement only.
  */
 extern ResAnswer *res_translate(ResTranslator *translator, int n, text *const *sources);
+
+/* n_cut of n texts were cut: the WARNING, if there is none yet. */
+extern void res_translator_report_cut(ResTranslator *translator, int n_cut, int n);
 
 /* log p(target | source), end included, and tokens of each pair. */
 extern void res_score(ResTranslator *translator, int n, text *const *sources, text *const *targets,

@@ -69,6 +69,13 @@ rn_write_begin(RnWriter *writer, uint32_t type, uint64_t id)
 }
 
 void
+rn_write_frames(RnWriter *writer, const RnWriter *frames)
+{
+	writer->failed = 0;
+	put(writer, frames->bytes, frames->used);
+}
+
+void
 rn_write_u8(RnWriter *writer, uint8_t value)
 {
 	put(writer, &value, sizeof(value));

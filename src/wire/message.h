@@ -59,6 +59,9 @@ extern void rn_write_f64(RnWriter *writer, double value);
 extern void rn_write_bytes(RnWriter *writer, const void *bytes, size_t size);	/* u32 size, bytes */
 extern void rn_write_string(RnWriter *writer, const char *text);	/* as bytes; NULL as "" */
 
+/* Append frames that another writer has closed; failed when there is no memory. */
+extern void rn_write_frames(RnWriter *writer, const RnWriter *frames);
+
 /* Close the frame.  RN_LIMIT or RN_NO_MEMORY; the frame is dropped then, those before it stay. */
 extern RnStatus rn_write_end(RnContext *ctx, RnWriter *writer);
 

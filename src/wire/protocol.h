@@ -107,7 +107,7 @@ typedef enum RnFrameType
 
 	/*
 	 * C: key, u8 task (RnTask), pairs options, u32 n, n times (bytes text, and for RN_TASK_SCORE bytes target).
-	 * Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of turn, by NEED_MODEL
+	 * A client may have many under way.  Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of turn, by NEED_MODEL
 	 * (load, then ask again).  While another client is sending the model, a request waits.
 	 */
 	RN_REQUEST = 40,
@@ -128,6 +128,8 @@ typedef enum RnFrameType
 	RN_LOADED = 45,
 	/* C: no payload.  S: pairs (see engine/status.c): queue, models, counters */
 	RN_STATUS = 46,
+	/* C: no payload: the request of this id is wanted no more.  Its answer may be on its way already */
+	RN_FORGET = 50,
 
 	/*
 	 * ---- a process of its own: client C, fresh engine F; one question a process ----
