@@ -57,6 +57,10 @@ OBJS = \
 	src/pg/apart.o \
 	src/pg/translation.o \
 	src/pg/batch.o \
+	src/pg/read_ahead.o \
+	src/pg/batch_plan.o \
+	src/pg/batch_node.o \
+	src/pg/sql_window.o \
 	src/pg/sql_translate.o \
 	src/pg/judged_pairs.o \
 	src/pg/sql_evaluate.o \
@@ -80,7 +84,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate models privileges inspect diagnose evaluate compare damaged
+REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose evaluate compare damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

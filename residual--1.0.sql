@@ -291,16 +291,23 @@ COMMENT ON VIEW residual_versions IS 'versions of the models that the user may u
 
 /* ---------- translating ---------- */
 
+CREATE FUNCTION residual_translate_support(internal)
+RETURNS internal LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_translate_support(internal) IS 'makes the planner load the library, so that the first query of a session is batched';
+
 CREATE FUNCTION residual_translate(source text)
-RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME', 'residual_translate';
+RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT residual_translate_support
+AS 'MODULE_PATHNAME', 'residual_translate';
 COMMENT ON FUNCTION residual_translate(text) IS 'translate with the model that residual.default_model names';
 
 CREATE FUNCTION residual_translate(source text, model text)
-RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME', 'residual_translate';
+RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT residual_translate_support
+AS 'MODULE_PATHNAME', 'residual_translate';
 COMMENT ON FUNCTION residual_translate(text, text) IS 'translate with a model';
 
 CREATE FUNCTION residual_translate(source text, model text, options jsonb)
-RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME', 'residual_translate';
+RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT residual_translate_support
+AS 'MODULE_PATHNAME', 'residual_translate';
 COMMENT ON FUNCTION residual_translate(text, text, jsonb) IS 'translate with a model: beam, length_penalty, max_length, ...';
 
 CREATE FUNCTION residual_translate(source text[])
@@ -310,6 +317,11 @@ COMMENT ON FUNCTION residual_translate(text[]) IS 'translate texts as one batch 
 CREATE FUNCTION residual_translate(source text[], model text, options jsonb DEFAULT '{}')
 RETURNS text[] LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME', 'residual_translate_array';
 COMMENT ON FUNCTION residual_translate(text[], text, jsonb) IS 'translate texts as one batch, in order';
+
+CREATE FUNCTION residual_translate_window(source text, model text DEFAULT NULL, options jsonb DEFAULT '{}')
+RETURNS text LANGUAGE C STABLE WINDOW COST 100000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_translate_window(text, text, jsonb)
+    IS 'as residual_translate, in batches of the rows of its window partition; the setting residual.enable_batching does not touch it';
 
 CREATE FUNCTION residual_nbest(source text, n integer, model text DEFAULT NULL, options jsonb DEFAULT '{}',
                                OUT rank integer, OUT translation text, OUT score double precision)

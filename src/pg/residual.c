@@ -21,6 +21,7 @@ void
 _PG_init(void)
 {
 	res_settings_define();
+	res_batch_plan_install();
 	/* pg_upgrade's servers are no place to train or translate */
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{

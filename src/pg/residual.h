@@ -26,6 +26,8 @@ extern int	res_stop_grace;		/* residual.stop_grace, ms */
 extern int	res_serve_memory;	/* residual.serve_memory, MB of models; 0: no limit */
 extern int	res_serve_threads;	/* residual.serve_threads; 0: as many as there are processors */
 extern int	res_serve_idle;		/* residual.serve_idle, s; 0: stay for ever */
+extern bool res_enable_batching;	/* residual.enable_batching */
+extern int	res_batch_rows;		/* residual.batch_rows */
 extern void res_settings_define(void);
 
 /* Threads that residual.threads and the machine give. */
@@ -37,6 +39,10 @@ extern int	res_serving_threads(void);
 /* launcher.c, serve_worker.c: what runs from the start when the library is preloaded. */
 extern void res_launcher_register(void);
 extern void res_serve_register(void);
+
+/* batch_plan.c, batch_node.c: the hook, and the node that it puts into plans. */
+extern void res_batch_plan_install(void);
+extern void res_batch_node_register(void);
 
 /* report.c: an RnContext to ereport(ERROR) with SQLSTATE, detail and hint. */
 extern int	res_sqlstate(RnStatus status);

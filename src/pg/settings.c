@@ -19,6 +19,7 @@
 #include "model/config.h"
 
 #define MAX_THREADS		1024
+#define MAX_BATCH_ROWS	65536
 
 char	   *res_engine_path;
 char	   *res_default_model;
@@ -31,6 +32,8 @@ int			res_stop_grace;
 int			res_serve_memory;
 int			res_serve_threads;
 int			res_serve_idle;
+bool		res_enable_batching;
+int			res_batch_rows;
 
 /* A device that the option would refuse is refused here, with the option's own words. */
 static bool
@@ -88,6 +91,19 @@ define_for_sessions(void)
 }
 
 static void
+define_for_batching(void)
+{
+	DefineCustomBoolVariable("residual.enable_batching",
+							 "Translates the rows of a query in batches.",
+							 "EXPLAIN shows where.",
+							 &res_enable_batching, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.batch_rows",
+							"Rows that a query reads at most for a batch of translations.",
+							"Three batches are under way at a time; work_mem bounds them as well.",
+							&res_batch_rows, 1024, 1, MAX_BATCH_ROWS, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+}
+
+static void
 define_for_training(void)
 {
 	DefineCustomIntVariable("residual.max_jobs",
@@ -135,6 +151,7 @@ res_settings_define(void)
 							   "Program that trains and translates.",
 							   NULL, &res_engine_path, engine, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_for_sessions();
+	define_for_batching();
 	define_for_training();
 	define_for_serving();
 	MarkGUCPrefixReserved("residual");

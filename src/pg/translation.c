@@ -176,6 +176,13 @@ res_translator_create(MemoryContext home)
 	return translator;
 }
 
+void
+res_translator_free(ResTranslator *translator)
+{
+	MemoryContextDelete(translator->context);
+	pfree(translator);
+}
+
 ResTranslator *
 res_translator_of(FmgrInfo *function)
 {

@@ -45,6 +45,7 @@ typedef struct ResTranslator
 /* The one of a function call, made when it is not there yet. */
 extern ResTranslator *res_translator_of(FmgrInfo *function);
 extern ResTranslator *res_translator_create(MemoryContext home);
+extern void res_translator_free(ResTranslator *translator);
 
 /*
  * Find the model (NULL: residual.default_model), check the user's rights and

@@ -1,0 +1,62 @@
+/*
+ * read_ahead.h
+ *		Rows that are read before they are asked for, so that their texts are
+ *		translated in batches, and while more rows are read.
+ *
+ * The plan node and the window function say how a row is read; here it is
+ * decided how many, and the rows come out in the order in which they went in,
+ * with their translations.
+ *
+ * It must not show.  An error belongs to its row and is raised when that row
+ * is asked for: so a row that needs a model or options that are new waits
+ * until those before it have gone.  And what nobody asks for must not cost
+ * much: the first batch is small, and no more rows are ahead than a few times
+ * those that were asked for.
+ *
+ * src/pg/read_ahead.h
+ */
+#ifndef RES_READ_AHEAD_H
+#define RES_READ_AHEAD_H
+
+#include "batch.h"
+
+#include "access/htup.h"
+
+/* One call of residual_translate in a row.  What points somewhere lives until the next row is read. */
+typedef struct ResCall
+{
+	bool		isnull;			/* its answer is NULL, whatever the rest */
+	text	   *source;
+	text	   *model;			/* NULL: residual.default_model */
+	Jsonb	   *options;		/* NULL: none */
+} ResCall;
+
+/*
+ * Read the next row: its calls, and what is to be given back with it, palloc'd
+ * in keep (*row may stay NULL).  False at the end.
+ */
+typedef bool (*ResReadRow) (void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row);
+
+typedef struct ResReadAhead ResReadAhead;
+
+/* Lives in a memory context of its own below home. */
+extern ResReadAhead *res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *arg);
+
+/* Forget all rows and begin anew; models stay those that were chosen. */
+extern void res_read_ahead_reset(ResReadAhead *ahead);
+extern void res_read_ahead_free(ResReadAhead *ahead);
+
+/* The next row and the answers to its calls, all of which live until the next call.  False at the end. */
+extern bool res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls);
+
+/* Since the start: different texts of batches, requests that they made, tokens of answers. */
+typedef struct ResReadAheadCounts
+{
+	int64		sentences;
+	int64		batches;
+	int64		tokens;
+} ResReadAheadCounts;
+
+extern ResReadAheadCounts res_read_ahead_counts(const ResReadAhead *ahead);
+
+#endif							/* RES_READ_AHEAD_H */
