@@ -42,7 +42,9 @@ OBJS = \
 	src/pg/train_worker.o \
 	src/pg/train_transaction.o \
 	src/pg/train_feed.o \
+	src/pg/train_statement.o \
 	src/pg/train_store.o \
+	src/pg/train_weights.o \
 	src/pg/corpus.o \
 	src/pg/encoding.o \
 	src/pg/engine_process.o \

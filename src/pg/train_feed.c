@@ -28,7 +28,6 @@
 #define ROWS_FRAME		(64 * 1024)
 #define OUTBOX_LIMIT	(1024 * 1024)
 #define GREETING_MS		60000
-#define TOKENIZER_PART	"tokenizer"
 
 /* ---- the engine ---- */
 
@@ -186,7 +185,7 @@ send_tokenizer(ResTraining *training)
 	ResChunk	chunk;
 
 	memset(&chunk, 0, sizeof(chunk));
-	chunk.name = TOKENIZER_PART;
+	chunk.name = RES_TOKENIZER_PART;
 	chunk.dtype = RN_DTYPE_BYTES;
 	chunk.total = training->tokenizer.len;
 	for (chunk.offset = 0; chunk.offset < chunk.total; chunk.offset += chunk.size)
@@ -254,7 +253,7 @@ send_beginning(ResTraining *training)
 
 	res_training_begin(training);
 	resumed = has_checkpoint(training);
-	(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, RES_STEP_SHARED, label, TOKENIZER_PART, keep_tokenizer,
+	(void) res_weights_read(RES_JOB_CHECKPOINT, training->job.id, RES_STEP_SHARED, label, RES_TOKENIZER_PART, keep_tokenizer,
 							training);
 	training->tokenizer_stored = training->tokenizer.len > 0;
 	if (resumed || training->config.from[0] == '\0')

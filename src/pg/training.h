@@ -97,10 +97,26 @@ extern void res_training_feed(ResTraining *training);
 /* How often the kernel has killed for want of memory, anywhere; 0 where it does not tell. */
 extern int64 res_training_oom_kills(void);
 
+/* ---- train_weights.c: frames that are, or lie around, parts ---- */
+
+extern void res_training_take_part(ResTraining *training, RnReader *reader);
+extern void res_training_checkpoint_begin(ResTraining *training, RnReader *reader);
+extern void res_training_checkpoint_end(ResTraining *training);
+extern void res_training_model_begin(ResTraining *training, RnReader *reader);
+extern void res_training_model_end(ResTraining *training);
+
+/* The job ends in the transaction that brings the model, and needs its checkpoints no more. */
+extern void res_training_finish(ResTraining *training, RnReader *reader);
+
 /* ---- train_store.c ---- */
+
+#define RES_NAME_SIZE	128		/* of names in frames */
 
 /* Write to the catalog what a frame tells; ERROR when it tells an error. */
 extern void res_training_store(ResTraining *training, const RnFrame *frame);
+
+/* ERROR 08P01 when a frame was too short, or longer than what it tells. */
+extern void res_training_check_end(const RnReader *reader, const char *what);
 
 /* Who computes for the job. */
 extern void res_training_note_engine(const ResTraining *training);

@@ -39,7 +39,8 @@ typedef enum ResWeightTable
 } ResWeightTable;
 
 /* The step under which stands what all checkpoints of a job share: its tokenizer. */
-#define RES_STEP_SHARED	0
+#define RES_STEP_SHARED		0
+#define RES_TOKENIZER_PART	"tokenizer"
 
 /*
  * Collect chunks (in order of offset, tensor after tensor) and write rows as
