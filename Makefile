@@ -34,8 +34,12 @@ OBJS = \
 	src/pg/catalog.o \
 	src/pg/report.o \
 	src/pg/options.o \
+	src/pg/submit.o \
 	src/pg/sql_train.o \
 	src/pg/sql_job.o \
+	src/pg/sql_sweep.o \
+	src/pg/sweep_grid.o \
+	src/pg/queue.o \
 	src/pg/launch.o \
 	src/pg/launcher.o \
 	src/pg/job.o \
@@ -86,7 +90,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose evaluate compare damaged
+REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose evaluate compare sweep damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

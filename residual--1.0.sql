@@ -154,6 +154,27 @@ CREATE TABLE residual.checkpoint (
 COMMENT ON TABLE residual.checkpoint IS 'state of jobs that have not ended as done: weights, moments, counters; not dumped';
 ALTER TABLE residual.checkpoint ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
+CREATE TABLE residual.sweep (
+    name text PRIMARY KEY CHECK (name <> ''),
+    owner regrole NOT NULL,
+    corpus text NOT NULL,                -- qualified name of the table
+    source name NOT NULL,
+    target name NOT NULL,
+    grid jsonb NOT NULL,
+    created timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE residual.sweep IS 'sweeps: a job for each combination of a grid''s values';
+
+CREATE TABLE residual.sweep_run (
+    sweep text NOT NULL,
+    run integer NOT NULL CHECK (run > 0),
+    job bigint NOT NULL,                 -- that trains it; a job that had not ended is not dumped
+    settings jsonb NOT NULL,             -- options of the grid's axes
+    options jsonb NOT NULL,              -- all that were given
+    PRIMARY KEY (sweep, run)
+);
+COMMENT ON TABLE residual.sweep_run IS 'runs of sweeps';
+
 SELECT pg_catalog.pg_extension_config_dump('residual.model', '');
 SELECT pg_catalog.pg_extension_config_dump('residual.model_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('residual.model_grant', '');
@@ -166,6 +187,8 @@ SELECT pg_catalog.pg_extension_config_dump('residual.training_log',
     'WHERE job IN (SELECT id FROM residual.job WHERE state IN (''done'', ''failed'', ''cancelled''))');
 SELECT pg_catalog.pg_extension_config_dump('residual.gradient_stats',
     'WHERE job IN (SELECT id FROM residual.job WHERE state IN (''done'', ''failed'', ''cancelled''))');
+SELECT pg_catalog.pg_extension_config_dump('residual.sweep', '');
+SELECT pg_catalog.pg_extension_config_dump('residual.sweep_run', '');
 
 REVOKE ALL ON ALL TABLES IN SCHEMA residual FROM PUBLIC;
 
@@ -239,6 +262,80 @@ SELECT t.*
   FROM residual.training_log t JOIN residual.job j ON j.id = t.job
  WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW residual_training_log IS 'a row a validation of each job';
+
+/* ---------- sweeps ---------- */
+
+CREATE FUNCTION residual_sweep(name text, corpus regclass, source name, target name, grid jsonb)
+RETURNS integer LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_sweep(text, regclass, name, name, jsonb)
+    IS 'train a model for each combination of a grid''s values; gives the number of runs, which start at commit, as many at once as may';
+REVOKE EXECUTE ON FUNCTION residual_sweep(text, regclass, name, name, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION residual_sweep_cancel(name text)
+RETURNS integer LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_sweep_cancel(text) IS 'stop all runs of a sweep that have not ended; gives their number';
+
+CREATE FUNCTION residual_sweep_resume(name text)
+RETURNS integer LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_sweep_resume(text)
+    IS 'go on with the runs of a sweep that are not done and did not diverge; gives their number';
+
+CREATE FUNCTION residual_sweep_drop(name text, models boolean DEFAULT true)
+RETURNS integer LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_sweep_drop(text, boolean)
+    IS 'remove a sweep whose runs have ended, and its models unless told otherwise; gives the number of these';
+
+CREATE VIEW residual_sweep_runs WITH (security_barrier) AS
+SELECT r.sweep, r.run, r.job, r.sweep || '.' || r.run AS model, r.settings,
+       CASE WHEN j.id IS NULL THEN 'missing'
+            WHEN j.state = 'running' AND NOT residual_job_is_live(j.id) THEN 'interrupted'
+            WHEN j.state = 'failed' AND j.sqlstate = '22P01' THEN 'diverged'
+            ELSE j.state END AS state,
+       p.step, p.loss,
+       COALESCE(v.validation_loss, l.validation_loss) AS validation_loss,
+       COALESCE(v.validation_bleu, l.validation_bleu) AS validation_bleu,
+       v.parameters, j.finished - j.started AS duration, j.error
+  FROM residual.sweep s
+  JOIN residual.sweep_run r ON r.sweep = s.name
+  LEFT JOIN residual.job j ON j.id = r.job
+  LEFT JOIN residual.progress p ON p.job = j.id
+  LEFT JOIN residual.model_version v ON v.job = j.id
+  LEFT JOIN LATERAL (SELECT t.validation_loss, t.validation_bleu FROM residual.training_log t
+                      WHERE t.job = j.id AND t.best ORDER BY t.step DESC LIMIT 1) l ON true
+ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE');
+COMMENT ON VIEW residual_sweep_runs IS 'runs of sweeps: settings, state (diverged, too), quality';
+
+CREATE VIEW residual_sweeps WITH (security_barrier) AS
+SELECT s.name AS sweep, s.owner, s.corpus, s.source, s.target, s.created,
+       pg_catalog.count(*) AS runs,
+       pg_catalog.count(*) FILTER (WHERE r.state = 'done') AS done,
+       pg_catalog.count(*) FILTER (WHERE r.state = 'running') AS running,
+       pg_catalog.count(*) FILTER (WHERE r.state = 'queued') AS queued,
+       pg_catalog.count(*) FILTER (WHERE r.state NOT IN ('done', 'running', 'queued')) AS not_done,
+       s.grid
+  FROM residual.sweep s JOIN residual_sweep_runs r ON r.sweep = s.name
+ WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
+ GROUP BY s.name;
+COMMENT ON VIEW residual_sweeps IS 'sweeps: how many runs are done, running, queued, and neither';
+
+CREATE VIEW residual_sweep_results WITH (security_barrier) AS
+SELECT r.sweep, r.settings - 'seed' AS settings,
+       pg_catalog.count(*) AS runs,
+       pg_catalog.count(*) FILTER (WHERE r.state = 'done') AS done,
+       pg_catalog.count(*) FILTER (WHERE r.state = 'diverged') AS diverged,
+       pg_catalog.avg(r.validation_loss) FILTER (WHERE r.state = 'done') AS loss,
+       pg_catalog.stddev_samp(r.validation_loss) FILTER (WHERE r.state = 'done') AS loss_deviation,
+       pg_catalog.avg(r.validation_bleu) FILTER (WHERE r.state = 'done') AS bleu,
+       pg_catalog.stddev_samp(r.validation_bleu) FILTER (WHERE r.state = 'done') AS bleu_deviation,
+       COALESCE(pg_catalog.avg(r.validation_loss) FILTER (WHERE r.state = 'done') <=
+                pg_catalog.min(pg_catalog.avg(r.validation_loss) FILTER (WHERE r.state = 'done')) OVER (PARTITION BY r.sweep),
+                false) AS best,
+       pg_catalog.avg(r.duration) FILTER (WHERE r.state = 'done') AS duration,
+       pg_catalog.array_agg(pg_catalog.format('%s %s%s', r.model, r.state, ': ' || r.error) ORDER BY r.run)
+           FILTER (WHERE r.state NOT IN ('done', 'running', 'queued')) AS failures
+  FROM residual_sweep_runs r
+ GROUP BY r.sweep, r.settings - 'seed';
+COMMENT ON VIEW residual_sweep_results IS 'a row a setting: mean and standard deviation over seeds, the best, what failed and how';
 
 /* ---------- models ---------- */
 
@@ -552,5 +649,6 @@ REVOKE EXECUTE ON FUNCTION residual_probe(jsonb, regclass, name, name),
     residual_attention_stats(jsonb, regclass, name, name), residual_adam_condition(jsonb, regclass, name, name),
     residual_adam_curve(jsonb), residual_cost(jsonb) FROM PUBLIC;
 
-GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_models, residual_versions,
+GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_sweeps, residual_sweep_runs,
+    residual_sweep_results, residual_models, residual_versions,
     residual_serving, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;

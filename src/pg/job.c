@@ -294,38 +294,54 @@ res_job_is_live(int64 id)
 }
 
 /* Places belong to the cluster, so to no database. */
-static bool
-lock_place(bool keep)
+static void
+place_tag(LOCKTAG *tag, int place)
+{
+	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, place, LOCK_PLACE);
+}
+
+bool
+res_job_take_place(void)
 {
 	LOCKTAG		tag;
 	int			i;
 
 	for (i = 0; i < res_max_jobs; i++)
 	{
-		SET_LOCKTAG_ADVISORY(tag, InvalidOid, 0, i, LOCK_PLACE);
-		if (keep && LockHeldByMe(&tag, ExclusiveLock))
+		place_tag(&tag, i);
+		if (LockHeldByMe(&tag, ExclusiveLock))
 			return true;
 	}
 	for (i = 0; i < res_max_jobs; i++)
 	{
-		SET_LOCKTAG_ADVISORY(tag, InvalidOid, 0, i, LOCK_PLACE);
-		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-			continue;
-		if (!keep)
-			LockRelease(&tag, ExclusiveLock, true);
-		return true;
+		place_tag(&tag, i);
+		if (LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
 	}
 	return false;
 }
 
-bool
-res_job_take_place(void)
+/* A worker has no other locks of this kind. */
+void
+res_job_leave(void)
 {
-	return lock_place(true);
+	LockReleaseSession(USER_LOCKMETHOD);
 }
 
-bool
-res_job_place_is_free(void)
+int
+res_job_free_places(void)
 {
-	return lock_place(false);
+	LOCKTAG		tag;
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < res_max_jobs; i++)
+	{
+		place_tag(&tag, i);
+		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+			continue;
+		LockRelease(&tag, ExclusiveLock, true);
+		n++;
+	}
+	return n;
 }

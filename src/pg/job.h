@@ -77,6 +77,9 @@ extern void res_job_set_state(int64 id, ResJobState state);
 /* failed, cancelled or interrupted -> queued, without the traces of its last end. */
 extern void res_job_requeue(int64 id);
 
+/* sql_job.c: have a job end, now or before it starts; false when it had ended.  ERROR when the user has no right to it. */
+extern bool res_job_cancel(int64 id);
+
 /*
  * A job that is training the model, or is about to; 0: none.  Whoever starts
  * one, or must keep others from starting one, takes the lock first: it lasts
@@ -93,8 +96,11 @@ extern bool res_job_claim(int64 id);
 /* For a worker: take, or still have, one of residual.max_jobs places of the cluster; false when none is free. */
 extern bool res_job_take_place(void);
 
-/* Is a place free now? */
-extern bool res_job_place_is_free(void);
+/* For a worker that has done: give back the job's lock and the place before the process ends. */
+extern void res_job_leave(void);
+
+/* How many places are free now? */
+extern int	res_job_free_places(void);
 
 /* Does a worker hold the job's lock now? */
 extern bool res_job_is_live(int64 id);

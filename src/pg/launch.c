@@ -30,19 +30,41 @@ typedef struct Pending
 } Pending;
 
 static Pending *pending;		/* in TopTransactionContext, latest first */
+static bool queue_pending;		/* jobs that wait for a place were written */
 
-/* The worker will connect as this role; better to hear now what it would be told then. */
+/* LOGIN of an existing role, in *exists whether it does. */
+static bool
+may_log_in(Oid role, bool *exists)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		may;
+
+	*exists = HeapTupleIsValid(tuple);
+	if (!*exists)
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	return may;
+}
+
+bool
+res_launch_role_may_connect(Oid role)
+{
+	bool		exists;
+
+	return may_log_in(role, &exists) && pg_database_aclcheck(MyDatabaseId, role, ACL_CONNECT) == ACLCHECK_OK;
+}
+
+/* Better to hear now what the worker would be told then. */
 void
 res_launch_check_role(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		may_log_in;
+	bool		exists;
+	bool		may = may_log_in(role, &exists);
 
-	if (!HeapTupleIsValid(tuple))
+	if (!exists)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role)));
-	may_log_in = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
-	if (!may_log_in)
+	if (!may)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("role \"%s\" is not permitted to log in", GetUserNameFromId(role, false)),
@@ -98,16 +120,20 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (pending != NULL)
+			if (pending != NULL || queue_pending)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("cannot PREPARE a transaction that has started a training job")));
 			break;
 		case XACT_EVENT_COMMIT:
 			start_pending();
+			if (queue_pending)
+				(void) res_launcher_notify(MyDatabaseId);
+			queue_pending = false;
 			break;
 		case XACT_EVENT_ABORT:
 			pending = NULL;
+			queue_pending = false;
 			break;
 		default:
 			break;
@@ -132,18 +158,32 @@ at_savepoint_end(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 	}
 }
 
+static void
+watch_transaction(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_savepoint_end, NULL);
+	registered = true;
+}
+
+/* After a rollback to a savepoint the launcher looks in vain, and that is all. */
+void
+res_launch_queue_at_commit(void)
+{
+	watch_transaction();
+	queue_pending = true;
+}
+
 void
 res_launch_at_commit(int64 job, Oid owner)
 {
-	static bool registered = false;
 	Pending    *item;
 
-	if (!registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_savepoint_end, NULL);
-		registered = true;
-	}
+	watch_transaction();
 	item = MemoryContextAllocZero(TopTransactionContext, sizeof(*item));
 	item->launch.database = MyDatabaseId;
 	item->launch.owner = owner;

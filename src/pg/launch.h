@@ -17,7 +17,8 @@ typedef struct ResLaunch
 	int64		job;
 } ResLaunch;
 
-/* ERROR unless a worker may connect to this database as the role. */
+/* May a worker connect to this database as the role?  The second: ERROR unless it may. */
+extern bool res_launch_role_may_connect(Oid role);
 extern void res_launch_check_role(Oid role);
 
 /*
@@ -26,6 +27,9 @@ extern void res_launch_check_role(Oid role);
  * from then on.
  */
 extern void res_launch_at_commit(int64 job, Oid owner);
+
+/* Tell the launcher, if there is one, at commit that jobs wait for a place. */
+extern void res_launch_queue_at_commit(void);
 
 /* Is the job waiting for the commit of this transaction? */
 extern bool res_launch_is_pending(int64 job);

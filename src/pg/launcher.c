@@ -7,8 +7,7 @@
  * through, one after another, by a worker that lives just for that: jobs that
  * are queued are started, jobs that a crash or a shutdown has interrupted go
  * on.  Later it sleeps until a database is noted as having jobs that wait, or
- * a place becomes free.  A job that was taken up MAX_ATTEMPTS times without
- * getting as far as a checkpoint is left to residual_resume.
+ * a place becomes free.
  *
  * src/pg/launcher.c
  */
@@ -41,12 +40,12 @@
 
 #include "job.h"
 #include "launch.h"
+#include "queue.h"
 
 PGDLLEXPORT void res_launcher_main(Datum argument);
 PGDLLEXPORT void res_scan_main(Datum argument);
 
 #define MAX_WAITING		64
-#define MAX_ATTEMPTS	5
 #define LONGEST_SLEEP	60000	/* ms */
 #define RETRY_SLEEP		1000	/* ms, while no worker is free */
 #define MAX_HANDED_OVER	64
@@ -328,7 +327,7 @@ serve_waiting(void)
 	Oid			database;
 	bool		all = true;
 
-	while (all && res_job_place_is_free() && OidIsValid(database = next_waiting()))
+	while (all && res_job_free_places() > 0 && OidIsValid(database = next_waiting()))
 	{
 		/* what could not be started at once is noted again: no second turn before others had one */
 		if (list_member_oid(tried, database) || !look_through(database, false))
@@ -374,79 +373,6 @@ res_launcher_main(Datum argument)
 
 /* ---- one look through one database ---- */
 
-/* May this job be started?  An interrupted one becomes queued. */
-static bool
-prepare(const ResJob *job, int attempts, bool interrupted)
-{
-	int64		other;
-
-	if (res_job_is_live(job->id))
-		return false;
-	if (job->state == RES_JOB_QUEUED)
-		return true;
-	if (!interrupted || attempts >= MAX_ATTEMPTS)
-		return false;
-	res_job_lock_model(job->model);
-	other = res_job_of_model(job->model);
-	if (other != 0 && other != job->id)
-		return false;
-	res_job_requeue(job->id);
-	ereport(LOG,
-			(errmsg("training job " INT64_FORMAT " was interrupted and goes on", job->id)));
-	return true;
-}
-
-static uint64
-list_jobs(int64 **jobs, int **attempts)
-{
-	MemoryContext target = CurrentMemoryContext;
-	ResCatalog	catalog;
-	uint64		n,
-				i;
-	bool		is_null;
-
-	res_catalog_begin(&catalog, true);
-	n = res_execute(&catalog,
-					"SELECT id, attempts FROM residual.job WHERE state IN ('queued', 'running') ORDER BY id",
-					0, NULL, NULL, NULL);
-	*jobs = MemoryContextAlloc(target, Max(n, 1) * sizeof(int64));
-	*attempts = MemoryContextAlloc(target, Max(n, 1) * sizeof(int));
-	for (i = 0; i < n; i++)
-	{
-		(*jobs)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
-		(*attempts)[i] = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null));
-	}
-	res_catalog_end(&catalog);
-	return n;
-}
-
-/* Workers start at commit; those that find no place note the database again. */
-static void
-start_jobs(const ScanOrder *scan)
-{
-	int64	   *jobs;
-	int		   *attempts;
-	uint64		n = list_jobs(&jobs, &attempts);
-	uint64		i;
-	int			started = 0;
-	ResJob		job;
-
-	for (i = 0; i < n; i++)
-	{
-		/* a row that somebody has locked is being started or ended already, and must not hold up the others */
-		if (!res_job_find_unless_locked(jobs[i], &job) || res_job_has_ended(&job) ||
-			!prepare(&job, attempts[i], scan->interrupted))
-			continue;
-		if (started == res_max_jobs)
-		{
-			(void) res_launcher_notify(scan->database);
-			break;
-		}
-		res_launch_at_commit(job.id, job.owner);
-		started++;
-	}
-}
-
 void
 res_scan_main(Datum argument)
 {
@@ -462,7 +388,7 @@ res_scan_main(Datum argument)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (res_extension_installed())
-		start_jobs(&scan);
+		res_queue_start(scan.interrupted);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	proc_exit(0);

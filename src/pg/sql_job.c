@@ -23,10 +23,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "engine_process.h"
-#include "job.h"
 #include "launch.h"
-#include "model_catalog.h"
+#include "submit.h"
 
 PG_FUNCTION_INFO_V1(residual_wait);
 PG_FUNCTION_INFO_V1(residual_cancel);
@@ -75,9 +73,10 @@ warn_not_taken_up(int64 id)
 /*
  * Is there nothing to wait for any more?  A worker that ends commits first and
  * lets go of its lock then, so a job that seems interrupted is looked at twice.
+ * *since: from when on a queued job could have been taken up.
  */
 static bool
-settled(ResJob *job, TimestampTz since)
+settled(ResJob *job, TimestampTz *since)
 {
 	if (res_job_has_ended(job))
 		return true;
@@ -87,8 +86,11 @@ settled(ResJob *job, TimestampTz since)
 			return true;
 		return job->state != RES_JOB_RUNNING || !res_job_is_live(job->id);
 	}
-	if (job->state == RES_JOB_QUEUED && !RecoveryInProgress() && !res_launcher_runs() &&
-		TimestampDifferenceExceeds(since, GetCurrentTimestamp(), START_GRACE))
+	if (job->state != RES_JOB_QUEUED || RecoveryInProgress() || res_launcher_runs())
+		return false;
+	if (res_job_free_places() == 0)
+		*since = GetCurrentTimestamp(); /* it waits for one */
+	else if (TimestampDifferenceExceeds(*since, GetCurrentTimestamp(), START_GRACE))
 	{
 		warn_not_taken_up(job->id);
 		return true;
@@ -122,7 +124,7 @@ residual_wait(PG_FUNCTION_ARGS)
 
 		MemoryContextReset(look);
 		res_job_get(id, user, &job);
-		if (settled(&job, begin))
+		if (settled(&job, &begin))
 			break;
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (left <= 0)
@@ -148,63 +150,35 @@ signal_worker(const ResJob *job)
 		worker->roleId == job->owner && kill(job->pid, SIGINT) == 0;
 }
 
-Datum
-residual_cancel(PG_FUNCTION_ARGS)
+bool
+res_job_cancel(int64 id)
 {
-	int64		id = PG_GETARG_INT64(0);
 	ResJob		job;
 
-	PreventCommandDuringRecovery("residual_cancel()");
-	PreventCommandIfReadOnly("residual_cancel()");
 	res_job_get(id, GetUserId(), &job);
 	if (res_job_has_ended(&job))
-		PG_RETURN_BOOL(false);
+		return false;
 	if (job.state == RES_JOB_RUNNING && res_job_is_live(id) && signal_worker(&job))
-		PG_RETURN_BOOL(true);
+		return true;
 
 	/* nobody works on it, or somebody is about to: the row decides */
 	if (!res_job_find_for_update(id, &job) || res_job_has_ended(&job))
-		PG_RETURN_BOOL(false);
+		return false;
 	if (job.state == RES_JOB_RUNNING && res_job_is_live(id))
-		PG_RETURN_BOOL(signal_worker(&job));
+		return signal_worker(&job);
 	res_job_set_state(id, RES_JOB_CANCELLED);
-	PG_RETURN_BOOL(true);
+	return true;
+}
+
+Datum
+residual_cancel(PG_FUNCTION_ARGS)
+{
+	PreventCommandDuringRecovery("residual_cancel()");
+	PreventCommandIfReadOnly("residual_cancel()");
+	PG_RETURN_BOOL(res_job_cancel(PG_GETARG_INT64(0)));
 }
 
 /* ---- residual_resume ---- */
-
-/* Better to hear now than after hours that the job's owner cannot connect, or that its model is another's. */
-static void
-check_can_end(const ResJob *job)
-{
-	ResModel	model;
-
-	res_launch_check_role(job->owner);
-	if (res_model_find(job->model, &model))
-		res_model_check_owner(&model, job->owner);
-}
-
-/*
- * A worker that has committed how its job ended, or that found no place for
- * it, holds the lock that says it lives for a moment longer: whoever resumes
- * the job in between waits for that.
- */
-static void
-get_settled_job(int64 id, Oid user, ResJob *job)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-
-	for (;;)
-	{
-		res_job_get(id, user, job);
-		if (job->state == RES_JOB_RUNNING || job->state == RES_JOB_DONE || !res_job_is_live(id) ||
-			TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), START_GRACE))
-			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, FIRST_NAP, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
 
 /* Let the job go on from an earlier checkpoint than its last. */
 static void
@@ -234,30 +208,14 @@ Datum
 residual_resume(PG_FUNCTION_ARGS)
 {
 	int64		id = PG_GETARG_INT64(0);
-	int64		other;
 	ResJob		job;
 
 	PreventCommandDuringRecovery("residual_resume()");
 	PreventCommandIfReadOnly("residual_resume()");
-	get_settled_job(id, GetUserId(), &job);
-	if (job.state == RES_JOB_DONE || res_job_is_live(id))
-		PG_RETURN_BOOL(false);	/* without a lock on a row that its worker writes to */
-	res_job_lock_model(job.model);
-	if (!res_job_find_for_update(id, &job) || job.state == RES_JOB_DONE || res_job_is_live(id) ||
-		res_launch_is_pending(id))
+	if (!res_resubmit(id, &job))
 		PG_RETURN_BOOL(false);
-	other = res_job_of_model(job.model);
-	if (other != 0 && other != id)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("model \"%s\" is being trained by job " INT64_FORMAT, job.model, other),
-				 errhint("Wait for it with residual_wait(" INT64_FORMAT "), or end it with residual_cancel(" INT64_FORMAT ").",
-						 other, other)));
-	check_can_end(&job);
-	res_engine_check_program();
 	if (PG_NARGS() > 1)
 		go_back(id, PG_GETARG_INT64(1));
-	res_job_requeue(id);
 	res_launch_at_commit(id, job.owner);
 	PG_RETURN_BOOL(true);
 }

@@ -42,6 +42,7 @@
 
 #include "encoding.h"
 #include "launch.h"
+#include "queue.h"
 
 PGDLLEXPORT void res_train_main(Datum argument);
 
@@ -365,6 +366,27 @@ run(ResTraining *training)
 	end_job(training, RES_JOB_CANCELLED, NULL);
 }
 
+/*
+ * Where there is no launcher, whoever has done starts the next: this job's,
+ * or one that somebody else has taken up first.  It may wait for a lock on the
+ * table, but not for long.
+ */
+static void
+start_next(void)
+{
+	res_job_leave();
+	if (res_launcher_runs())
+		return;
+	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_SESSION);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (res_extension_installed())
+		res_queue_start(false);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 void
 res_train_main(Datum argument)
 {
@@ -393,5 +415,6 @@ res_train_main(Datum argument)
 		fail(training);
 	}
 	PG_END_TRY();
+	start_next();
 	proc_exit(0);
 }
