@@ -13,6 +13,9 @@
  * caller says so (accumulate); else they overwrite, so that nobody has to
  * clear memory first.  A NULL gradient is not wanted.
  *
+ * Arrays of rn_real and single ones are device memory; arrays of integers,
+ * RnPacked and what they point to are host memory, and free on return.
+ *
  * Any count may be 0.
  *
  * kernels/kernel.h
@@ -311,6 +314,8 @@ typedef struct RnKernels
 {
 	int			version;		/* RN_KERNELS_VERSION */
 	int			real_size;		/* sizeof(rn_real) of the build */
+	int			host_memory;	/* device memory is the host's: nothing need be copied to be read */
+	int			lanes;			/* that may work at once; 0: any number */
 	const char *name;			/* "cpu", "cuda", ... */
 	const char *(*description) (void);	/* "AVX-512, OpenBLAS 0.3.21" */
 
@@ -319,7 +324,7 @@ typedef struct RnKernels
 	void		(*lane_free) (RnLane *lane);
 	RnStatus	(*allocate) (RnContext *ctx, size_t bytes, void **memory);	/* 64-byte aligned, zeroed */
 	void		(*release) (void *memory, size_t bytes);
-	void		(*copy_in) (RnLane *lane, void *device, const void *host, size_t bytes);
+	void		(*copy_in) (RnLane *lane, void *device, const void *host, size_t bytes);	/* host is free on return */
 	void		(*copy_out) (RnLane *lane, void *host, const void *device, size_t bytes);
 	void		(*copy) (RnLane *lane, void *to, const void *from, size_t bytes);
 	void		(*zero) (RnLane *lane, void *memory, size_t bytes);

@@ -21,6 +21,7 @@ description(void)
 const RnKernels rn_cpu_table = {
 	.version = RN_KERNELS_VERSION,
 	.real_size = (int) sizeof(rn_real),
+	.host_memory = 1,
 	.name = "cpu",
 	.description = description,
 	.lane_create = rn_cpu_lane_create,

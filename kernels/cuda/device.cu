@@ -57,6 +57,7 @@ make_table(void)
 	memset(&table, 0, sizeof(table));
 	table.version = RN_KERNELS_VERSION;
 	table.real_size = sizeof(rn_real);
+	table.lanes = 1;
 	table.name = "cuda";
 	table.description = describe_device;
 	table.lane_create = rn_cuda_lane_create;

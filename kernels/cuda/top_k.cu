@@ -107,8 +107,9 @@ __launch_bounds__(THREADS) top_k_kernel(int cols, const rn_real *all_logits, int
 		{
 			const size_t at = (size_t) blockIdx.x * k + place;
 
+			/* not a number: whoever looks at the score sees it */
 			ids[at] = best.id != none ? best.id : -1;
-			scores[at] = best.id != none ? (rn_real) (best.value - lse) : (rn_real) -INFINITY;
+			scores[at] = lse != lse ? (rn_real) lse : best.id != none ? (rn_real) (best.value - lse) : (rn_real) -INFINITY;
 		}
 		last = best;
 	}

@@ -154,6 +154,8 @@ serve(int n_arguments, char **arguments)
 		fprintf(stderr, "residual_engine: %s\n", ctx.message);
 		return 1;
 	}
+	if (options.kernels->lanes > 0 && options.threads > options.kernels->lanes)
+		options.threads = options.kernels->lanes;
 	sigfillset(&all);
 	sigdelset(&all, SIGQUIT);
 	sigprocmask(SIG_SETMASK, &all, NULL);

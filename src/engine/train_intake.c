@@ -35,6 +35,8 @@ start_threads(RnContext *ctx, RnJob *job)
 
 		job->config.threads = n < 1 ? 1 : n > 64 ? 64 : (int) n;
 	}
+	if (job->kernels->lanes > 0 && job->config.threads > job->kernels->lanes)
+		job->config.threads = job->kernels->lanes;
 	return rn_threads_create(ctx, job->config.threads, &job->threads);
 }
 

@@ -28,6 +28,15 @@ struct RnBlock
 	char	   *bytes;			/* aligned, in the same allocation */
 };
 
+/* What the host has, on the device. */
+struct RnConstant
+{
+	RnConstant *next;
+	const rn_real *host;
+	size_t		n;
+	rn_real    *device;
+};
+
 RnStatus
 rn_graph_create(RnContext *ctx, const RnKernels *kernels, RnLane *lane, RnGraph **graph)
 {
@@ -50,6 +59,14 @@ rn_graph_free(RnGraph *graph)
 
 		free(graph->blocks);
 		graph->blocks = next;
+	}
+	while (graph->constants != NULL)
+	{
+		RnConstant *next = graph->constants->next;
+
+		graph->kernels->release(graph->constants->device, graph->constants->n * sizeof(rn_real));
+		free(graph->constants);
+		graph->constants = next;
 	}
 	if (graph->memory != NULL)
 		graph->kernels->release(graph->memory, graph->capacity);
@@ -120,6 +137,47 @@ rn_graph_scratch(RnGraph *graph, size_t bytes)
 	found = block->bytes + block->used;
 	block->used += bytes;
 	return found;
+}
+
+/* ---- constants ---- */
+
+static RnConstant *
+add_constant(RnGraph *graph, const rn_real *data, size_t n)
+{
+	RnConstant *constant = malloc(sizeof(*constant));
+	void	   *memory;
+
+	if (constant == NULL)
+	{
+		rn_out_of_memory(&graph->failure, sizeof(*constant));
+		return NULL;
+	}
+	if (graph->kernels->allocate(&graph->failure, n * sizeof(rn_real), &memory) != RN_OK)
+	{
+		free(constant);
+		return NULL;
+	}
+	graph->kernels->copy_in(graph->lane, memory, data, n * sizeof(rn_real));
+	constant->host = data;
+	constant->n = n;
+	constant->device = memory;
+	constant->next = graph->constants;
+	graph->constants = constant;
+	return constant;
+}
+
+const rn_real *
+rn_graph_constant(RnGraph *graph, const rn_real *data, size_t n)
+{
+	RnConstant *constant;
+
+	if (graph->kernels->host_memory)
+		return data;
+	for (constant = graph->constants; constant != NULL; constant = constant->next)
+		if (constant->host == data && constant->n == n)
+			return constant->device;
+	constant = add_constant(graph, data, n);
+	return constant != NULL ? constant->device : NULL;
 }
 
 /* ---- noting ---- */

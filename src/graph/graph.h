@@ -73,6 +73,12 @@ extern void rn_graph_seed(RnGraph *graph, RnTensor *tensor, const rn_real *gradi
 /* Scratch that lives to the next rn_graph_begin (for op arguments, ids, ...); NULL when out of memory. */
 extern void *rn_graph_scratch(RnGraph *graph, size_t bytes);
 
+/*
+ * Device memory with what the host has at data, n elements that must not change
+ * while the graph lives; copied when first asked for.  NULL after a failure.
+ */
+extern const rn_real *rn_graph_constant(RnGraph *graph, const rn_real *data, size_t n);
+
 /* A pass that needs more device memory fails with RN_NO_MEMORY; 0: no limit. */
 extern void rn_graph_limit(RnGraph *graph, size_t bytes);
 

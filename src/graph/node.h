@@ -139,6 +139,7 @@ struct RnTensorState
 };
 
 typedef struct RnBlock RnBlock;
+typedef struct RnConstant RnConstant;
 
 typedef enum RnGraphStage
 {
@@ -156,6 +157,8 @@ struct RnGraph
 	RnGraphStage stage;
 	RnContext	failure;		/* first mistake while noting */
 	uint32_t	next_site;		/* of dropout */
+
+	RnConstant *constants;		/* the host's, copied to the device */
 
 	RnBlock    *blocks;			/* host memory of nodes and scratch, reused */
 	RnBlock    *block;			/* the one in use */

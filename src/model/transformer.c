@@ -151,7 +151,7 @@ rn_model_embed(const RnModel *model, RnGraph *graph, int embedding, const RnPack
 
 	memset(&spec, 0, sizeof(spec));
 	spec.table = &model->params.items[embedding];
-	spec.position_table = model->positions;
+	spec.position_table = rn_graph_constant(graph, model->positions, (size_t) model->longest * model->config.d_model);
 	spec.n_positions = model->longest;
 	spec.ids = ids;
 	spec.packed = rows;
