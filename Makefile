@@ -62,6 +62,7 @@ OBJS = \
 	src/pg/serve_connection.o \
 	src/pg/apart.o \
 	src/pg/translation.o \
+	src/pg/terms.o \
 	src/pg/batch.o \
 	src/pg/read_ahead.o \
 	src/pg/batch_plan.o \
@@ -165,6 +166,13 @@ ENGINE_OBJS = \
 	src/translate/search.o \
 	src/translate/candidates.o \
 	src/translate/finished.o \
+	src/translate/sample.o \
+	src/translate/demanded.o \
+	src/translate/phrases.o \
+	src/translate/demands.o \
+	src/translate/terms.o \
+	src/translate/placeholders.o \
+	src/translate/spelling.o \
 	src/translate/search_options.o \
 	src/text/normalize.o \
 	src/text/learn.o \
@@ -386,7 +394,8 @@ PARTS_fuzz_wire =
 PARTS_test_text =
 PARTS_test_score =
 PARTS_test_bootstrap =
-PARTS_test_beam = toy_model
+PARTS_test_beam = table_decoder
+PARTS_test_decoding = table_decoder
 PARTS_test_translator = toy_model
 PARTS_test_server = serve_driver toy_model
 PARTS_train_driver = train_client
@@ -394,7 +403,7 @@ UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
 UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_server train_driver
-UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam
+UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
 UNIT_CHECKED = test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \

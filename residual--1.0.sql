@@ -421,9 +421,11 @@ COMMENT ON FUNCTION residual_translate_window(text, text, jsonb)
     IS 'as residual_translate, in batches of the rows of its window partition; the setting residual.enable_batching does not touch it';
 
 CREATE FUNCTION residual_nbest(source text, n integer, model text DEFAULT NULL, options jsonb DEFAULT '{}',
-                               OUT rank integer, OUT translation text, OUT score double precision)
+                               OUT rank integer, OUT translation text, OUT score double precision,
+                               OUT pieces text[], OUT log_probabilities double precision[])
 RETURNS SETOF record LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 5 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION residual_nbest(text, integer, text, jsonb) IS 'the n best translations with their scores, best first';
+COMMENT ON FUNCTION residual_nbest(text, integer, text, jsonb) 
+    IS 'the n best translations with their scores, best first; the pieces of each and how probable each piece was there';
 
 CREATE FUNCTION residual_score(source text, target text, model text DEFAULT NULL, options jsonb DEFAULT '{}')
 RETURNS double precision LANGUAGE C STABLE PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME';

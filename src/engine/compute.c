@@ -25,6 +25,7 @@ typedef struct Thread
 	RnBatch		batch;
 	RnText	   *texts;			/* [batch.capacity] */
 	RnText	   *targets;
+	const RnTerms **terms;
 	RnTranslation *translations;	/* [batch.capacity * RN_BEAM_MAX] */
 	double	   *log_probabilities;	/* [batch.capacity] */
 	int		   *tokens;
@@ -57,8 +58,8 @@ translate(RnContext *ctx, Thread *thread, RnTranslator *translator, int first, i
 	int			i,
 				j;
 
-	RN_TRY(rn_translate(ctx, translator, &batch->options, n, thread->texts + first, thread->translations,
-						&batch->stop));
+	RN_TRY(rn_translate(ctx, translator, &batch->options, n, thread->texts + first, thread->terms + first,
+						thread->translations, &batch->stop));
 	for (i = 0; i < n; i++)
 	{
 		RnRequest  *request = batch->requests[first + i];
@@ -210,6 +211,7 @@ run_batch(Thread *thread)
 	for (i = 0; batch->task != RN_TASK_DETOKENIZE && i < batch->n; i++)
 	{
 		thread->texts[i] = batch->requests[i]->texts[batch->items[i]];
+		thread->terms[i] = &batch->requests[i]->terms;
 		if (batch->task == RN_TASK_SCORE)
 			thread->targets[i] = batch->requests[i]->targets[batch->items[i]];
 	}
@@ -249,12 +251,13 @@ allocate_thread(RnContext *ctx, Thread *thread)
 	batch->items = malloc(n * sizeof(int));
 	thread->texts = malloc(n * sizeof(RnText));
 	thread->targets = malloc(n * sizeof(RnText));
+	thread->terms = malloc(n * sizeof(RnTerms *));
 	/* as many answers as hypotheses at most, or those of a single text */
 	thread->translations = malloc((n > RN_BEAM_MAX ? n : RN_BEAM_MAX) * sizeof(RnTranslation));
 	thread->log_probabilities = malloc(n * sizeof(double));
 	thread->tokens = malloc(n * sizeof(int));
-	if (!batch->requests || !batch->items || !thread->texts || !thread->targets || !thread->translations ||
-		!thread->log_probabilities || !thread->tokens)
+	if (!batch->requests || !batch->items || !thread->texts || !thread->targets || !thread->terms ||
+		!thread->translations || !thread->log_probabilities || !thread->tokens)
 		return rn_out_of_memory(ctx, n * sizeof(RnTranslation));
 	return RN_OK;
 }
@@ -272,6 +275,7 @@ free_threads(RnCompute *compute)
 		free(thread->batch.items);
 		free(thread->texts);
 		free(thread->targets);
+		free(thread->terms);
 		free(thread->translations);
 		free(thread->log_probabilities);
 		free(thread->tokens);

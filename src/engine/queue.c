@@ -207,11 +207,11 @@ same_kind(const RnRequest *a, const RnRequest *b)
 		memcmp(&a->options, &b->options, sizeof(a->options)) == 0;
 }
 
-/* Pieces that an item will have, about; what the beam multiplies counts as often. */
+/* Pieces that an item will have, about; what has several hypotheses counts as often. */
 static int
 item_cost(const RnRequest *request, int item)
 {
-	int			beam = request->task == RN_TASK_TRANSLATE ? request->options.beam : 1;
+	int			rows = request->task == RN_TASK_TRANSLATE ? rn_search_rows(&request->options, NULL) : 1;
 	size_t		pieces;
 
 	if (request->task == RN_TASK_DETOKENIZE)
@@ -221,7 +221,7 @@ item_cost(const RnRequest *request, int item)
 		pieces += request->targets[item].size / BYTES_OF_PIECE + 1;
 	if (pieces > (size_t) request->model->config.max_length)
 		pieces = request->model->config.max_length;
-	return (int) pieces * beam;
+	return (int) pieces * rows;
 }
 
 /* Move up to n items of a request to the batch, as long as they fit. */
@@ -280,7 +280,7 @@ fill_batch(RnQueue *queue, RnBatch *batch)
 	batch->task = head->task;
 	batch->options = head->options;
 	if (head->task == RN_TASK_TRANSLATE)
-		limit = RN_BATCH_ROWS / head->options.beam;
+		limit = RN_BATCH_ROWS / rn_search_rows(&head->options, NULL);
 	for (at = head; at != NULL; at = at->next_queued)
 	{
 		if (same_kind(head, at))

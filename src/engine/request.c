@@ -36,8 +36,34 @@ read_options(RnReader *reader, RnRequest *request)
 		if (!reader->failed && request->error.status == RN_OK)
 			rn_search_set(&request->error, &request->options, key, value);
 	}
-	if (request->error.status == RN_OK)
-		rn_search_check(&request->error, &request->options);
+}
+
+/* The prefix and the glossary of a translation. */
+static RnStatus
+read_terms(RnContext *ctx, RnReader *reader, RnRequest *request)
+{
+	RnText		prefix;
+	uint32_t	n;
+	uint32_t	i;
+
+	prefix.bytes = rn_read_bytes(reader, &prefix.size);
+	n = rn_read_count(reader, 2 * sizeof(uint32_t));
+	if (reader->failed)
+		return RN_OK;
+	RN_TRY(rn_terms_set_prefix(ctx, &request->terms, prefix));
+	for (i = 0; i < n; i++)
+	{
+		RnText		source;
+		RnText		target;
+
+		source.bytes = rn_read_bytes(reader, &source.size);
+		target.bytes = rn_read_bytes(reader, &target.size);
+		if (!reader->failed && request->error.status == RN_OK)
+			rn_terms_add(&request->error, &request->terms, source, target);
+	}
+	request->options.has_prefix = request->terms.prefix != NULL;
+	request->options.has_glossary = request->terms.n > 0;
+	return RN_OK;
 }
 
 static RnStatus
@@ -100,6 +126,9 @@ read_request(RnContext *ctx, const RnFrame *frame, RnRequest *request)
 	rn_read_model_key(&reader, &request->key);
 	request->task = (RnTask) rn_read_u8(&reader);
 	read_options(&reader, request);
+	RN_TRY(read_terms(ctx, &reader, request));
+	if (request->error.status == RN_OK)
+		rn_search_check(&request->error, &request->options);
 	RN_TRY(read_texts(ctx, &reader, request));
 	RN_TRY(rn_reader_end(ctx, &reader, "request"));
 	if (request->task < RN_TASK_TRANSLATE || request->task > RN_TASK_DETOKENIZE)
@@ -156,6 +185,7 @@ void
 rn_request_free(RnRequest *request)
 {
 	free_results(request);
+	rn_terms_free(&request->terms);
 	free(request->order);
 	free(request->texts);
 	free(request->targets);
@@ -249,6 +279,21 @@ rn_request_prepare(RnContext *ctx, RnRequest *request)
 	return allocate_results(ctx, request);
 }
 
+/* The tokens of an answer, where they were asked for. */
+static void
+write_tokens(RnWriter *writer, const RnRequest *request, const RnTranslation *translation)
+{
+	int			n = translation->ids != NULL ? translation->tokens : 0;
+	int			i;
+
+	rn_write_u32(writer, n);
+	for (i = 0; i < n; i++)
+	{
+		rn_write_string(writer, rn_tokenizer_piece(request->model->tokenizer, translation->ids[i]));
+		rn_write_f64(writer, translation->token_scores[i]);
+	}
+}
+
 static void
 write_translations(RnWriter *writer, const RnRequest *request)
 {
@@ -267,6 +312,7 @@ write_translations(RnWriter *writer, const RnRequest *request)
 		rn_write_f64(writer, translation->log_probability);
 		rn_write_u32(writer, translation->tokens);
 		rn_write_u8(writer, translation->source_cut != 0);
+		write_tokens(writer, request, translation);
 	}
 }
 

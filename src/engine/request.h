@@ -31,6 +31,7 @@ typedef struct RnRequest
 	RnModelKey	key;
 	RnTask		task;
 	RnSearchOptions options;
+	RnTerms		terms;			/* that translations must hold */
 	char	   *payload;		/* copy of the frame's; texts lie in it */
 	size_t		bytes;			/* of payload */
 	int			n;				/* texts */

@@ -41,7 +41,7 @@ translate_share(RnContext *ctx, Translating *work, int thread, int n_threads)
 			texts[i] = job->sentences[i * n_threads + thread].source;
 		if (rn_translator_create(ctx, job->model, rn_trainer_weights(job->trainer), job->tokenizer, job->kernels,
 								 &translator) == RN_OK)
-			rn_translate(ctx, translator, &work->options, n, texts, results, job->stop);
+			rn_translate(ctx, translator, &work->options, n, texts, NULL, results, job->stop);
 		for (i = 0; i < n; i++)
 			work->results[i * n_threads + thread] = results[i];
 		rn_translator_free(translator);

@@ -281,6 +281,8 @@ rn_config_set(RnContext *ctx, RnConfig *config, const char *key, const char *val
 		case RN_OPTION_TEXT:
 			status = set_word(ctx, config, option, value);
 			break;
+		case RN_OPTION_PAIRS:
+			break;				/* none of a model's */
 	}
 	if (status == RN_OK && option->group == RN_GROUP_LENGTH)
 		settle_epochs(config, option);
@@ -331,6 +333,8 @@ rn_config_get(const RnConfig *config, const RnOption *option, char *buffer, size
 			break;
 		case RN_OPTION_TEXT:
 			snprintf(buffer, size, "%s", field);
+			break;
+		case RN_OPTION_PAIRS:
 			break;
 	}
 }

@@ -115,7 +115,8 @@ typedef enum RnOptionType
 	RN_OPTION_INTEGER,
 	RN_OPTION_NUMBER,
 	RN_OPTION_CHOICE,			/* stored as int, the position in choices */
-	RN_OPTION_TEXT
+	RN_OPTION_TEXT,
+	RN_OPTION_PAIRS				/* of texts; kept by whoever reads them */
 } RnOptionType;
 
 typedef enum RnOptionGroup

@@ -199,7 +199,7 @@ rn_option_group_name(RnOptionGroup group)
 const char *
 rn_option_type_name(RnOptionType type)
 {
-	static const char *const names[] = {"boolean", "integer", "number", "choice", "text"};
+	static const char *const names[] = {"boolean", "integer", "number", "choice", "text", "pairs"};
 
 	return names[type];
 }

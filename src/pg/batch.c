@@ -269,6 +269,28 @@ res_batch_send(ResBatch *batch)
 /* ---------- answers ---------- */
 
 static void
+read_tokens(RnReader *reader, ResAnswer *answer)
+{
+	uint32		n = rn_read_count(reader, sizeof(uint32) + sizeof(double));
+	uint32		i;
+
+	answer->pieces = answer->token_scores = NULL;
+	if (n == 0)
+		return;
+	res_check_answers(n, answer->tokens);
+	answer->pieces = palloc(n * sizeof(Datum));
+	answer->token_scores = palloc(n * sizeof(Datum));
+	for (i = 0; i < n; i++)
+	{
+		Size		size;
+		const char *bytes = rn_read_bytes(reader, &size);
+
+		answer->pieces[i] = PointerGetDatum(res_text_from_utf8(bytes, size));
+		answer->token_scores[i] = Float8GetDatum(rn_read_f64(reader));
+	}
+}
+
+static void
 read_one(RnReader *reader, ResAnswer *answer, bool cut)
 {
 	bool		present = rn_read_u8(reader) != 0;
@@ -280,6 +302,7 @@ read_one(RnReader *reader, ResAnswer *answer, bool cut)
 	answer->tokens = rn_read_u32(reader);
 	answer->cut = rn_read_u8(reader) != 0 || cut;
 	answer->translation = present && !reader->failed ? res_text_from_utf8(bytes, size) : NULL;
+	read_tokens(reader, answer);
 }
 
 /* The answers to n questions of a request, [n * n_best]; ERROR as the engine says. */

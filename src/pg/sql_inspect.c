@@ -231,8 +231,8 @@ residual_option_list(PG_FUNCTION_ARGS)
 	options = rn_search_option_list(&n);
 	for (i = 0; i < n; i++)
 	{
-		/* an argument of residual_nbest, no option */
-		if (strcmp(options[i].name, "n_best") != 0)
+		/* what the function decides is no option */
+		if (!rn_search_is_internal(options[i].name))
 			put_option(result, &options[i]);
 	}
 	return (Datum) 0;

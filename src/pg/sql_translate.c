@@ -108,18 +108,23 @@ residual_nbest(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the number of translations must not be NULL")));
 	res_translator_set_n_best(translator, PG_GETARG_INT32(1));
+	translator->search.token_scores = true;
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	source = PG_GETARG_TEXT_PP(0);
 	answers = res_translate(translator, 1, &source);
 	for (i = 0; i < translator->search.n_best && answers[i].translation != NULL; i++)
 	{
-		Datum		values[3];
-		bool		nulls[3] = {false, false, false};
+		int			n = answers[i].pieces != NULL ? (int) answers[i].tokens : 0;
+		Datum		values[5];
+		bool		nulls[5] = {false, false, false, false, false};
 
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = PointerGetDatum(answers[i].translation);
 		values[2] = Float8GetDatum(answers[i].score);
+		values[3] = PointerGetDatum(construct_array(answers[i].pieces, n, TEXTOID, -1, false, TYPALIGN_INT));
+		values[4] = PointerGetDatum(construct_array(answers[i].token_scores, n, FLOAT8OID, sizeof(float8),
+													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

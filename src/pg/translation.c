@@ -108,6 +108,10 @@ set_option(void *arg, const char *key, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"n_best\" is an argument of residual_nbest()")));
+	if (rn_search_is_internal(key))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized option \"%s\"", key)));
 	rn_context_reset(&ctx);
 	if (rn_search_set(&ctx, &translator->search, key, value) != RN_OK)
 		res_report(&ctx);
@@ -115,7 +119,7 @@ set_option(void *arg, const char *key, const char *value)
 }
 
 static void
-check_search(const RnSearchOptions *search)
+check_search(RnSearchOptions *search)
 {
 	RnContext	ctx;
 
@@ -127,11 +131,18 @@ check_search(const RnSearchOptions *search)
 static void
 parse_options(ResTranslator *translator)
 {
+	Jsonb	   *options = translator->options;
+
 	rn_search_defaults(&translator->search);
 	translator->normalize = false;
 	translator->pairs = NIL;
-	if (translator->options != NULL)
-		res_options_each(translator->options, set_option, translator);
+	memset(&translator->terms, 0, sizeof(translator->terms));
+	if (translator->task == RN_TASK_TRANSLATE)
+		options = res_terms_take(options, &translator->terms);
+	if (options != NULL)
+		res_options_each(options, set_option, translator);
+	translator->search.has_prefix = translator->terms.prefix != NULL;
+	translator->search.has_glossary = translator->terms.glossary != NIL;
 	check_search(&translator->search);
 }
 
@@ -160,8 +171,10 @@ res_translator_set_n_best(ResTranslator *translator, int n)
 				 errdetail("Valid values are from 1 to %d.", RN_BEAM_MAX)));
 	rn_search_defaults(&defaults);
 	translator->search.n_best = n;
-	if (!is_given(translator, "beam"))
-		translator->search.beam = Max(defaults.beam, n);
+	/* what is drawn needs no beam, and alternatives have one each */
+	if (!is_given(translator, "beam") && !translator->search.sampling)
+		translator->search.beam = translator->search.alternatives ? Min(defaults.beam, RN_BEAM_MAX / n) :
+			Max(defaults.beam, n);
 	check_search(&translator->search);
 }
 
@@ -293,12 +306,14 @@ res_translator_request(ResTranslator *translator, int n_texts)
 	int			n = list_length(translator->pairs);
 	int			i;
 
-	/* what n_best asks for comes last, over what was given */
-	rn_write_u32(writer, (uint32) (n / 2 + 2));
+	/* what the function asks for comes last, over what was given */
+	rn_write_u32(writer, (uint32) (n / 2 + 3));
 	for (i = 0; i < n; i += 2)
 		write_pair(writer, list_nth(translator->pairs, i), list_nth(translator->pairs, i + 1));
 	write_pair(writer, "beam", psprintf("%d", translator->search.beam));
 	write_pair(writer, "n_best", psprintf("%d", translator->search.n_best));
+	write_pair(writer, "token_scores", translator->search.token_scores ? "true" : "false");
+	res_terms_write(writer, &translator->terms);
 	rn_write_u32(writer, (uint32) n_texts);
 	return writer;
 }
@@ -379,6 +394,26 @@ res_translator_report_cut(ResTranslator *translator, int n_cut, int n)
 			 errhint("Translate longer texts sentence by sentence.")));
 }
 
+/* Out of a batch's memory into the caller's. */
+static void
+copy_answer(ResAnswer *answer)
+{
+	int			n = answer->pieces != NULL ? (int) answer->tokens : 0;
+	Datum	   *pieces = n > 0 ? palloc(n * sizeof(Datum)) : NULL;
+	Datum	   *token_scores = n > 0 ? palloc(n * sizeof(Datum)) : NULL;
+	int			i;
+
+	if (answer->translation != NULL)
+		answer->translation = (text *) DatumGetPointer(datumCopy(PointerGetDatum(answer->translation), false, -1));
+	for (i = 0; i < n; i++)
+	{
+		pieces[i] = datumCopy(answer->pieces[i], false, -1);
+		token_scores[i] = datumCopy(answer->token_scores[i], FLOAT8PASSBYVAL, sizeof(float8));
+	}
+	answer->pieces = pieces;
+	answer->token_scores = token_scores;
+}
+
 ResAnswer *
 res_translate(ResTranslator *translator, int n, text *const *sources)
 {
@@ -400,10 +435,7 @@ res_translate(ResTranslator *translator, int n, text *const *sources)
 
 		memcpy(answer, given, n_best * sizeof(ResAnswer));
 		for (k = 0; k < n_best; k++)
-		{
-			if (answer[k].translation != NULL)
-				answer[k].translation = (text *) DatumGetPointer(datumCopy(PointerGetDatum(answer[k].translation), false, -1));
-		}
+			copy_answer(&answer[k]);
 		n_cut += answer->cut;
 	}
 	res_batch_free(batch);

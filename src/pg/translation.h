@@ -20,6 +20,8 @@
 #include "translate/search_options.h"
 #include "wire/protocol.h"
 
+#include "terms.h"
+
 /* Bytes of a text that are sent at most; a model takes in far less. */
 #define RES_SENT_MAX	(1024 * 1024)
 
@@ -30,6 +32,7 @@ typedef struct ResTranslator
 	ResModel	model;
 	RnSearchOptions search;		/* of the options given, and of n_best */
 	List	   *pairs;			/* options given: key, text of value, key, ... */
+	ResTerms	terms;
 	bool		normalize;		/* of residual_score */
 	bool		cut_reported;	/* one warning a statement is enough */
 
@@ -64,6 +67,10 @@ typedef struct ResAnswer
 	double		log_probability;
 	uint32		tokens;			/* end included */
 	bool		cut;			/* the text was too long: its end was left out */
+
+	/* where search.token_scores asks for them, else NULL */
+	Datum	   *pieces;			/* [tokens] text */
+	Datum	   *token_scores;	/* [tokens] float8 */
 } ResAnswer;
 
 /*

@@ -1,6 +1,6 @@
 /*
  * beam.c
- *		Beam search over "one decoder step".
+ *		Search over "one decoder step".
  *
  * src/translate/beam.c
  */
@@ -8,81 +8,160 @@
 
 #include <string.h>
 
-/* Finish and continue hypotheses of a sentence; the new rows are appended to the next step's. */
+/* A row of the next step: it reads the candidate's token. */
 static void
-advance(RnSearch *search, RnSearchSentence *sentence, int n_candidates, int *n_next)
+add_row(RnSearch *search, const RnSearchSentence *sentence, const RnCandidate *candidate)
 {
-	int			beam = search->options->beam;
-	int			first = *n_next;
-	int32_t    *next_ids;
-	int32_t    *next_parents;
+	const RnDemand *demand = sentence->demand;
+	int			row = search->n_next++;
+
+	rn_ids_of_step(search, search->step + 1)[row] = candidate->id;
+	rn_parents_of_step(search, search->step + 1)[row] = candidate->row;
+	rn_log_probabilities_of_step(search, search->step + 1)[row] = candidate->log_probability;
+	search->next_score[row] = candidate->score;
+	search->next_sentence_of[row] = (int32_t) (sentence - search->sentences);
+	if (demand != NULL && demand->phrases != NULL)
+	{
+		int32_t    *state = search->next_states + (size_t) row * search->state_size;
+
+		rn_phrases_step(demand->phrases, rn_state_of_row(search, candidate->row), candidate->id, state, NULL, NULL);
+		if (search->step + 1 == demand->n_prefix)
+			rn_phrases_leave(demand->phrases, state);
+	}
+}
+
+/* Finish and continue hypotheses of a group; the new rows are appended to the next step's. */
+static void
+advance(RnSearch *search, const RnSearchSentence *sentence, RnGroup *group, int n_candidates)
+{
+	int			first = search->n_next;
 	int			i;
 
-	for (i = 0; i < n_candidates && i < beam; i++)
+	for (i = 0; i < n_candidates && i < sentence->width; i++)
 	{
-		if (search->candidates[i].id == search->end && sentence->n_finished < beam)
-			rn_finish(search, sentence, &search->candidates[i]);
+		if (search->candidates[i].id == search->end && group->n_finished < search->answers_of_group)
+			rn_finish(search, group, &search->candidates[i]);
 	}
-	sentence->n_rows = 0;
-	if (sentence->n_finished == beam || search->step == sentence->limit)
+	group->n_rows = 0;
+	if (group->n_finished == search->answers_of_group || search->step == sentence->limit)
 		return;
-	next_ids = rn_ids_of_step(search, search->step + 1);
-	next_parents = rn_parents_of_step(search, search->step + 1);
-	for (i = 0; i < n_candidates && *n_next - first < beam; i++)
+	for (i = 0; i < n_candidates && search->n_next - first < sentence->width; i++)
 	{
-		const RnCandidate *candidate = &search->candidates[i];
-
-		if (candidate->id == search->end)
-			continue;
-		next_ids[*n_next] = candidate->id;
-		next_parents[*n_next] = candidate->row;
-		search->next_score[*n_next] = candidate->score;
-		search->next_sentence_of[*n_next] = (int32_t) (sentence - search->sentences);
-		(*n_next)++;
+		if (search->candidates[i].id != search->end)
+			add_row(search, sentence, &search->candidates[i]);
 	}
-	sentence->first = first;
-	sentence->n_rows = *n_next - first;
+	group->first = first;
+	group->n_rows = search->n_next - first;
+}
+
+/* What follows a common beginning becomes a group each, best first. */
+static void
+branch(RnSearch *search, RnSearchSentence *sentence, int n_candidates)
+{
+	int			g;
+
+	sentence->groups[0].n_rows = 0;
+	for (g = 0; g < search->groups_of_sentence && g < n_candidates; g++)
+	{
+		RnGroup    *group = &sentence->groups[g];
+
+		group->first = search->n_next;
+		if (search->candidates[g].id == search->end)
+			rn_finish(search, group, &search->candidates[g]);
+		else if (search->step < sentence->limit)
+		{
+			add_row(search, sentence, &search->candidates[g]);
+			group->n_rows = 1;
+		}
+	}
+}
+
+static RnStatus
+advance_group(RnContext *ctx, RnSearch *search, RnSearchSentence *sentence, RnGroup *group, int branches,
+			  const rn_real *logits)
+{
+	const RnDemand *demand = sentence->demand;
+	int			demanded = demand != NULL && demand->phrases != NULL;
+	int			n = 0;
+
+	if (rn_is_forced(search, sentence))
+		RN_TRY(rn_rank_only(ctx, search, group, logits, demand->prefix[search->step], &n));
+	else if (demanded)
+		RN_TRY(rn_rank_demanded(ctx, search, sentence, group, logits, &n));
+	else if (search->step == sentence->limit)
+		RN_TRY(rn_rank_only(ctx, search, group, logits, search->end, &n));
+	else if (search->options->sampling)
+		RN_TRY(rn_rank_drawn(ctx, search, sentence, group, logits, &n));
+	else
+		RN_TRY(rn_rank_all(ctx, search, sentence, group, &n));
+	if (branches)
+	{
+		branch(search, sentence, n);
+		return RN_OK;
+	}
+	if (demanded && !rn_is_forced(search, sentence))
+		rn_select_demanded(search, sentence, &n);
+	advance(search, sentence, group, n);
+	return RN_OK;
+}
+
+static RnStatus
+advance_sentence(RnContext *ctx, RnSearch *search, RnSearchSentence *sentence, const rn_real *logits)
+{
+	int			n_prefix = sentence->demand != NULL ? sentence->demand->n_prefix : 0;
+	int			branches = search->options->alternatives && search->step == n_prefix;
+	int			g;
+
+	/* the groups that a branch makes are of the next step */
+	for (g = 0; g < (branches ? 1 : search->groups_of_sentence); g++)
+	{
+		if (sentence->groups[g].n_rows > 0)
+			RN_TRY(advance_group(ctx, search, sentence, &sentence->groups[g], branches, logits));
+	}
+	return RN_OK;
+}
+
+static void
+swap_rows(RnSearch *search)
+{
+	int32_t    *states = search->states;
+
+	memcpy(search->score, search->next_score, search->n_next * sizeof(double));
+	memcpy(search->sentence_of, search->next_sentence_of, search->n_next * sizeof(int32_t));
+	search->states = search->next_states;
+	search->next_states = states;
+	search->n_rows = search->n_next;
+	search->n_next = 0;
+	search->step++;
 }
 
 static RnStatus
 search_step(RnContext *ctx, RnSearch *search, RnDecoder *decoder)
 {
 	const rn_real *logits;
-	int			n_next = 0;
 	int			s;
 
 	RN_TRY(rn_decoder_step(ctx, decoder, search->n_rows, search->sentence_of,
 						   rn_parents_of_step(search, search->step), rn_ids_of_step(search, search->step), &logits));
-	search->kernels->top_k(search->lane, search->n_rows, search->vocabulary, logits, search->k,
-						   search->banned, search->best_ids, search->best_scores);
-	RN_TRY(search->kernels->synchronize(ctx, search->lane));
+	if (search->k > 0)
+	{
+		search->kernels->top_k(search->lane, search->n_rows, search->vocabulary, logits, search->k,
+							   search->banned, search->best_ids, search->best_scores);
+		RN_TRY(search->kernels->synchronize(ctx, search->lane));
+	}
 	RN_TRY(rn_search_note_steps(ctx, search, search->step + 2));
 	for (s = 0; s < search->n_sentences; s++)
-	{
-		RnSearchSentence *sentence = &search->sentences[s];
-		int			n = 0;
-
-		if (sentence->n_rows == 0)
-			continue;
-		if (search->step == sentence->limit)
-			RN_TRY(rn_rank_ends(ctx, search, sentence, logits, &n));
-		else
-			RN_TRY(rn_rank_all(ctx, search, sentence, &n));
-		advance(search, sentence, n, &n_next);
-	}
-	memcpy(search->score, search->next_score, n_next * sizeof(double));
-	memcpy(search->sentence_of, search->next_sentence_of, n_next * sizeof(int32_t));
-	search->n_rows = n_next;
-	search->step++;
+		RN_TRY(advance_sentence(ctx, search, &search->sentences[s], logits));
+	swap_rows(search);
 	return RN_OK;
 }
 
 static RnStatus
 search_run(RnContext *ctx, RnSearch *search, RnDecoder *decoder, const RnModel *model, const rn_real *values,
-		   const RnPacked *source, const int32_t *source_ids, const volatile int *stop)
+		   const RnPacked *source, const int32_t *source_ids, const RnDemand *const *demands, const volatile int *stop)
 {
-	RN_TRY(rn_search_begin(ctx, search, model, source));
-	RN_TRY(rn_decoder_begin(ctx, decoder, values, source, source_ids, (int) rn_rows_at_most(search),
+	RN_TRY(rn_search_begin(ctx, search, model, source, source_ids, demands));
+	RN_TRY(rn_decoder_begin(ctx, decoder, values, source, source_ids, (int) search->max_rows,
 							search->longest_limit + 1));
 	while (search->n_rows > 0)
 	{
@@ -96,13 +175,15 @@ search_run(RnContext *ctx, RnSearch *search, RnDecoder *decoder, const RnModel *
 RnStatus
 rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const RnKernels *kernels,
 			   RnLane *lane, const rn_real *values, const RnPacked *source, const int32_t *source_ids,
-			   const RnSearchOptions *options, RnHypotheses *results, const volatile int *stop)
+			   const RnSearchOptions *options, const RnDemand *const *demands, RnHypotheses *results,
+			   const volatile int *stop)
 {
-	RnSearch		search;
+	RnSearch	search;
 	RnStatus	status;
 
 	memset(results, 0, sizeof(*results));
-	if (options->beam < 1 || options->beam > RN_BEAM_MAX || options->n_best < 1 || options->n_best > options->beam)
+	if (options->beam < 1 || options->beam > RN_BEAM_MAX || options->n_best < 1 || options->n_best > RN_BEAM_MAX ||
+		(!options->sampling && !options->alternatives && options->n_best > options->beam))
 		return rn_fail(ctx, RN_INVALID, "cannot search with beam %d for %d answers", options->beam, options->n_best);
 	results->n_best = options->n_best;
 	if (source->n_sentences == 0)
@@ -111,7 +192,7 @@ rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const R
 	search.options = options;
 	search.kernels = kernels;
 	search.lane = lane;
-	status = search_run(ctx, &search, decoder, model, values, source, source_ids, stop);
+	status = search_run(ctx, &search, decoder, model, values, source, source_ids, demands, stop);
 	if (status == RN_OK)
 		status = rn_collect_finished(ctx, &search, results);
 	rn_search_free(&search);

@@ -1,14 +1,24 @@
 /*
  * beam.h
- *		Beam search over "one decoder step", batched over sentences.
+ *		Search over "one decoder step", batched over sentences.
  *
- * fairseq's procedure: at each step all beam * V candidates of a sentence are
- * ranked by cumulative log-probability (ties: lower beam index, then lower
- * token id) and the best 2 * beam kept; those among the first beam that are
- * end are finished with score raw / length ^ length_penalty; the first beam
- * that are not end continue.  At step max_length only end is allowed.  A
- * sentence ends when beam hypotheses are finished; finished sentences leave
- * the batch.  Pad is never produced.  beam 1 is greedy search.
+ * Beam search is fairseq's procedure: at each step all beam * V candidates of
+ * a sentence are ranked by cumulative log-probability (ties: lower beam index,
+ * then lower token id) and the best 2 * beam kept; those among the first beam
+ * that are end are finished with score raw / length ^ length_penalty; the
+ * first beam that are not end continue.  At step max_length only end is
+ * allowed, before min_length it is not.  A sentence ends when beam hypotheses
+ * are finished; finished sentences leave the batch.  Pad is never produced.
+ * beam 1 is greedy search.
+ *
+ * Sampling draws n_best answers, each on its own.  A draw is named by seed,
+ * source, number of the answer and position: the same in any batch.
+ *
+ * Alternatives: after the prefix the n_best likeliest tokens are taken, and
+ * each is searched on from apart, with a beam of its own.
+ *
+ * A demand is what the answers to one sentence must hold: a prefix they begin
+ * with, and phrases.  See phrases.h and demanded.c.
  *
  * src/translate/beam.h
  */
@@ -16,15 +26,28 @@
 #define RN_BEAM_H
 
 #include "model/transformer.h"
+#include "translate/phrases.h"
 #include "translate/search_options.h"
 
-/* One finished hypothesis; ids with final end, in memory of the search's result. */
+typedef struct RnDemand
+{
+	int32_t    *prefix;			/* [n_prefix] tokens that answers begin with */
+	int			n_prefix;
+	RnPhrases  *phrases;		/* NULL: none; not with sampling */
+
+	/* with phrases: an answer that has them all (without end) ends only if this finds it right; may be NULL */
+	int			(*accepts) (void *arg, const int32_t *ids, int n);
+	void	   *arg;
+} RnDemand;
+
+/* One finished hypothesis; arrays with final end, in memory of the search's result. */
 typedef struct RnHypothesis
 {
 	int32_t    *ids;
+	double	   *log_probabilities;	/* of each, given what is before it */
 	int			n;
 	double		score;
-	double		log_probability;
+	double		log_probability;	/* their sum */
 } RnHypothesis;
 
 typedef struct RnHypotheses
@@ -33,18 +56,23 @@ typedef struct RnHypotheses
 	int			n_best;
 	RnHypothesis *items;		/* [n_sentences * n_best], best first; ids NULL where there are fewer */
 	int32_t    *ids;			/* where they point to */
+	double	   *log_probabilities;
 } RnHypotheses;
+
+/* Rows that the search of one sentence takes at most; demand may be NULL. */
+extern int	rn_search_rows(const RnSearchOptions *options, const RnDemand *demand);
 
 /*
  * Search for a packed batch of sources.  decoder: of the same model; values:
- * flat weights.  *stop, which may be NULL, is looked at before each step:
- * RN_CANCELLED.  RN_DIVERGED when the model gives no numbers.  What results
- * holds is to be freed after RN_OK only.
+ * flat weights; demands: [n_sentences] or NULL, each may be NULL.  *stop, which
+ * may be NULL, is looked at before each step: RN_CANCELLED.  RN_DIVERGED when
+ * the model gives no numbers, RN_INVALID or RN_LIMIT when there is no room for
+ * what is demanded.  What results holds is to be freed after RN_OK only.
  */
 extern RnStatus rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const RnKernels *kernels,
 							   RnLane *lane, const rn_real *values, const RnPacked *source,
 							   const int32_t *source_ids, const RnSearchOptions *options,
-							   RnHypotheses *results, const volatile int *stop);
+							   const RnDemand *const *demands, RnHypotheses *results, const volatile int *stop);
 extern void rn_hypotheses_free(RnHypotheses *results);
 
 #endif							/* RN_BEAM_H */

@@ -68,7 +68,7 @@ embed_all(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *piec
 		RnSide		source;
 
 		RN_TRY(rn_check_stop(ctx, stop));
-		size = rn_batch_size(translator, pieces + first, n - first, 1);
+		size = rn_batch_size(translator, pieces + first, n - first);
 		RN_TRY(rn_pack_side(ctx, translator, size, pieces + first, 0, &source));
 		status = embed_packed(ctx, translator, &source, embeddings + first * width, stop);
 		rn_free_side(&source);

@@ -67,16 +67,20 @@ most_at_once(const RnTranslator *translator)
 }
 
 int
-rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n, int beam)
+rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n)
 {
 	long		most = most_at_once(translator);
-	long		rows = 0;
+	long		cost = 0;
+	int			rows = 0;
 	int			size;
 
-	for (size = 0; size < n && (size + 1) * beam <= RN_BATCH_ROWS; size++)
+	for (size = 0; size < n; size++)
 	{
-		rows += pieces[size].n + 1;
-		if (rows * beam > most)
+		int			more = pieces[size].rows > 0 ? pieces[size].rows : 1;
+
+		rows += more;
+		cost += (long) (pieces[size].n + 1) * more;
+		if (rows > RN_BATCH_ROWS || cost > most)
 			break;
 	}
 	return size > 0 ? size : 1;

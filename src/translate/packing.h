@@ -17,7 +17,8 @@ struct RnTranslator
 	const RnKernels *kernels;
 	RnLane	   *lane;
 	RnDecoder  *decoder;
-	RnGraph    *graph;			/* for scoring and embedding: whole sequences */
+	RnGraph    *graph;			/* for scoring, aligning and embedding: whole sequences */
+	uint8_t    *kinds;			/* of the vocabulary's pieces (spelling.h), when they were first needed */
 };
 
 /* A text as pieces. */
@@ -27,6 +28,7 @@ typedef struct RnCutText
 	int			n;
 	int			cut;			/* there were more */
 	int			text;			/* which of the caller's */
+	int			rows;			/* hypotheses that its search takes at most; 0 counts as 1 */
 } RnCutText;
 
 /* One side of a batch, packed. */
@@ -49,7 +51,7 @@ extern void rn_free_cut_texts(RnCutText *pieces, int n);
 extern int	rn_most_pieces(const RnTranslator *translator);
 
 /* How many from the first on make a batch; at least one. */
-extern int	rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n, int beam);
+extern int	rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n);
 
 /* Sources are pieces and end; targets begin with start and expect what a source is. */
 extern RnStatus rn_pack_side(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *pieces,

@@ -108,10 +108,10 @@ score_all(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *sour
 	RN_TRY(check_targets(ctx, translator, n, targets));
 	for (first = 0; first < n; first += size)
 	{
-		int			of_targets = rn_batch_size(translator, targets + first, n - first, 1);
+		int			of_targets = rn_batch_size(translator, targets + first, n - first);
 
 		RN_TRY(rn_check_stop(ctx, stop));
-		size = rn_batch_size(translator, sources + first, n - first, 1);
+		size = rn_batch_size(translator, sources + first, n - first);
 		if (size > of_targets)
 			size = of_targets;
 		RN_TRY(score_batch(ctx, translator, size, sources + first, targets + first, log_probabilities + first,

@@ -2,7 +2,9 @@
  * search.h
  *		What a search is made of; for the files of the search alone.
  *
- * The hypotheses of a sentence are neighbouring rows, sentences in order.
+ * A group is hypotheses that compete with one another: the beam of a sentence,
+ * or one of its samples or alternatives, which do not compete.  The
+ * hypotheses of a group are neighbouring rows, groups and sentences in order.
  * What each row read and where it came from is noted for every step, so that
  * a finished hypothesis is a row's number and its words are found by walking
  * back once, at the end.
@@ -14,30 +16,45 @@
 
 #include "translate/beam.h"
 
+#define RN_SEARCH_WIDTH	RN_BEAM_MAX	/* rows of a group at most */
+
 /* A hypothesis that ended: end was read after row at step. */
 typedef struct RnFinished
 {
 	int			step;
 	int			row;
+	double		end_probability;	/* log-probability of end itself */
 	double		log_probability;
 	double		score;
 } RnFinished;
 
+typedef struct RnGroup
+{
+	int			number;			/* among those of its sentence */
+	int			first;			/* its rows in this step */
+	int			n_rows;			/* 0: has left the batch, or has not begun */
+	int			n_finished;
+	RnFinished *finished;		/* [answers_of_group], in the order of ending */
+} RnGroup;
+
 typedef struct RnSearchSentence
 {
-	int			first;			/* its rows in this step */
-	int			n_rows;			/* 0: has left the batch */
-	int			limit;			/* longest answer, end not counted */
-	int			n_finished;
-	RnFinished *finished;		/* [beam], in the order of ending */
+	const RnDemand *demand;		/* NULL: none */
+	int			width;			/* rows of a group at most */
+	int			shortest;		/* answers, end not counted */
+	int			limit;
+	uint64_t	name;			/* of the source, for drawing */
+	RnGroup    *groups;			/* [groups_of_sentence] */
 } RnSearchSentence;
 
 /* A continuation that competes for a place in the beam. */
 typedef struct RnCandidate
 {
 	double		score;			/* cumulative log-probability */
+	double		log_probability;	/* of the token */
 	int			row;
 	int32_t		id;
+	int			unmet;			/* phrases that would still have to appear */
 } RnCandidate;
 
 typedef struct RnSearch
@@ -45,77 +62,127 @@ typedef struct RnSearch
 	const RnSearchOptions *options;
 	const RnKernels *kernels;
 	RnLane	   *lane;
+	int32_t		pad;
 	int32_t		end;
 	int32_t		banned[2];		/* pad, -1 */
 	int			vocabulary;
-	int			k;				/* candidates asked for of each row */
+	int			k;				/* candidates asked for of each row; 0: none */
 	int			step;
 	int			longest_limit;	/* of all sentences */
 
 	int			n_sentences;
-	RnSearchSentence *sentences;		/* [n_sentences] */
-	RnFinished *finished;		/* [n_sentences * beam] */
+	RnSearchSentence *sentences;	/* [n_sentences] */
+	int			groups_of_sentence;
+	int			answers_of_group;
+	RnGroup    *groups;			/* [n_sentences * groups_of_sentence] */
+	RnFinished *finished;		/* [n_sentences * groups_of_sentence * answers_of_group] */
 
-	/* rows of this step and of the next: [n_sentences * beam] */
+	/* rows of this step and of the next: [max_rows] */
+	size_t		max_rows;
+	int			max_width;		/* of all sentences */
 	int			n_rows;
+	int			n_next;
 	int32_t    *sentence_of;
 	double	   *score;
 	double	   *next_score;
 	int32_t    *next_sentence_of;
+	int			state_size;		/* integers; 0: no sentence has phrases */
+	int32_t    *states;			/* [max_rows * state_size] see phrases.h */
+	int32_t    *next_states;
 
-	/* what rows read and grew out of, step after step */
-	int32_t    *ids;			/* [steps_noted * n_sentences * beam] */
+	/* what rows read, how probable that was and what they grew out of, step after step */
+	int32_t    *ids;			/* [steps_noted * max_rows] */
 	int32_t    *parents;
+	double	   *log_probabilities;
 	int			steps_noted;	/* capacity */
 
 	/* what the device tells of a step */
 	int32_t    *best_ids;		/* [n_rows * k] */
 	rn_real    *best_scores;
-	int32_t		ends[RN_BEAM_MAX];	/* end, for each row of a sentence */
-	rn_real    *end_nll;		/* [beam] device memory */
-	rn_real    *end_scores;		/* [beam] */
-	RnCandidate  *candidates;		/* [2 * beam] */
-	int		   *heads;			/* [beam] */
+	rn_real    *row;			/* [vocabulary] logits of one row */
+	int32_t    *answer;			/* [longest_limit + 1] tokens of one hypothesis */
+	int32_t    *targets;		/* [max_width] tokens asked for, one a row */
+	rn_real    *nll;			/* [max_width] device memory */
+	rn_real    *host_nll;		/* [max_width] */
+	RnCandidate *candidates;	/* [candidates_room], best first */
+	size_t		candidates_room;
+	int		   *heads;			/* [max_width] */
 } RnSearch;
-
-static inline size_t
-rn_rows_at_most(const RnSearch *search)
-{
-	return (size_t) search->n_sentences * search->options->beam;
-}
 
 static inline int32_t *
 rn_ids_of_step(const RnSearch *search, int step)
 {
-	return search->ids + step * rn_rows_at_most(search);
+	return search->ids + step * search->max_rows;
 }
 
 static inline int32_t *
 rn_parents_of_step(const RnSearch *search, int step)
 {
-	return search->parents + step * rn_rows_at_most(search);
+	return search->parents + step * search->max_rows;
 }
 
-/* ---- search.c: memory; every sentence begins as one hypothesis that has read start ---- */
+static inline double *
+rn_log_probabilities_of_step(const RnSearch *search, int step)
+{
+	return search->log_probabilities + step * search->max_rows;
+}
 
-extern RnStatus rn_search_begin(RnContext *ctx, RnSearch *search, const RnModel *model, const RnPacked *source);
+static inline int32_t *
+rn_state_of_row(const RnSearch *search, int row)
+{
+	return search->states + (size_t) row * search->state_size;
+}
+
+/* Is this sentence's next token given? */
+static inline int
+rn_is_forced(const RnSearch *search, const RnSearchSentence *sentence)
+{
+	return sentence->demand != NULL && search->step < sentence->demand->n_prefix;
+}
+
+/* ---- search.c: memory; every group begins as one hypothesis that has read start ---- */
+
+extern RnStatus rn_search_begin(RnContext *ctx, RnSearch *search, const RnModel *model, const RnPacked *source,
+								const int32_t *source_ids, const RnDemand *const *demands);
 extern void rn_search_free(RnSearch *search);
 
 /* Make room for what rows read in one more step. */
 extern RnStatus rn_search_note_steps(RnContext *ctx, RnSearch *search, int steps);
 
-/* ---- candidates.c: what may follow, best first, *n of search->candidates ---- */
+/* ---- what may follow the rows of a group, best first: *n of search->candidates ---- */
 
-/* Where there is no room left only end may follow. */
-extern RnStatus rn_rank_ends(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence,
-							 const rn_real *logits, int *n);
+/* candidates.c: only one token may follow: end where there is no room left, or what the prefix has. */
+extern RnStatus rn_rank_only(RnContext *ctx, RnSearch *search, const RnGroup *group, const rn_real *logits,
+							 int32_t token, int *n);
 
-/* The best 2 * beam continuations of a sentence. */
-extern RnStatus rn_rank_all(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence, int *n);
+/* candidates.c: the best 2 * width continuations. */
+extern RnStatus rn_rank_all(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence, const RnGroup *group,
+							int *n);
+
+/* sample.c: one continuation of a group's only row, drawn. */
+extern RnStatus rn_rank_drawn(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence,
+							  const RnGroup *group, const rn_real *logits, int *n);
+
+/*
+ * demanded.c: where phrases must appear.  rank gives every candidate, select
+ * leaves those that end and then those that go on, a share for each number of
+ * phrases still unmet.
+ */
+extern RnStatus rn_rank_demanded(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence,
+								 const RnGroup *group, const rn_real *logits, int *n);
+extern void rn_select_demanded(RnSearch *search, const RnSearchSentence *sentence, int *n);
+
+/* Candidates that one row has at most. */
+extern size_t rn_demanded_of_row(const RnSearch *search, const RnSearchSentence *sentence);
+
+/* candidates.c: logits of one row in search->row; log of the sum of its exponentials, or RN_DIVERGED. */
+extern RnStatus rn_fetch_row(RnContext *ctx, RnSearch *search, const rn_real *logits, int row);
+extern RnStatus rn_row_normalizer(RnContext *ctx, const RnSearch *search, double *normalizer);
+extern RnStatus rn_not_a_number(RnContext *ctx);
 
 /* ---- finished.c ---- */
 
-extern void rn_finish(RnSearch *search, RnSearchSentence *sentence, const RnCandidate *candidate);
+extern void rn_finish(RnSearch *search, RnGroup *group, const RnCandidate *candidate);
 
 /* The n_best finished of each sentence, best first; equal ones in the order of ending. */
 extern RnStatus rn_collect_finished(RnContext *ctx, RnSearch *search, RnHypotheses *results);

@@ -25,10 +25,24 @@ typedef struct RnSearchOptions
 	int			beam;			/* 1 .. RN_BEAM_MAX; 1: greedy */
 	int			n_best;			/* 1 .. beam */
 	double		length_penalty; /* exponent of the length in a score; 0: none */
-	int			max_length;		/* tokens of an answer without its end; 0: only the bounds below */
+	int			min_length;		/* tokens of an answer without its end, at least (as far as max_length allows) */
+	int			max_length;		/* at most; 0: only the bounds below */
 	double		max_length_factor;	/* and at most this times the source's pieces ... */
 	int			max_length_offset;	/* ... plus this; factor 0: no such bound */
+	int			sampling;		/* tokens are drawn instead of searched for */
+	double		temperature;	/* log-probabilities are divided by this before drawing */
+	int			top_k;			/* drawn from so many likeliest tokens; 0: from all */
+	int64_t		seed;			/* of what is drawn */
+	int			alternatives;	/* answers differ in their first token (behind the prefix) */
+	int			preserve;		/* placeholders, addresses and numbers */
 	int			precision;		/* RnPrecision */
+	int			token_scores;	/* whoever asks wants to know each token's: not an option of users */
+
+	/* which options were given, so that what contradicts them can be told */
+	int			has_beam;
+	int			has_drawing;	/* temperature, top_k or seed */
+	int			has_prefix;		/* texts come with one */
+	int			has_glossary;
 } RnSearchOptions;
 
 /* All options in the order of documentation, *n of them; offsets are into RnSearchOptions. */
@@ -42,7 +56,14 @@ extern void rn_search_defaults(RnSearchOptions *options);
  */
 extern RnStatus rn_search_set(RnContext *ctx, RnSearchOptions *options, const char *key, const char *value);
 
-/* What single options cannot tell: n_best above beam; RN_UNSUPPORTED for a precision that this build lacks. */
-extern RnStatus rn_search_check(RnContext *ctx, const RnSearchOptions *options);
+/* Is it decided by the function that is called, and no option of users? */
+extern int	rn_search_is_internal(const char *key);
+
+/*
+ * What single options cannot tell: those that contradict one another, n_best
+ * above beam.  Sampling sets a beam that was not given to 1.  RN_UNSUPPORTED
+ * for a precision that this build lacks.
+ */
+extern RnStatus rn_search_check(RnContext *ctx, RnSearchOptions *options);
 
 #endif							/* RN_SEARCH_OPTIONS_H */

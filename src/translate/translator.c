@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "translate/demands.h"
 
 RnStatus
 rn_translator_create(RnContext *ctx, const RnModel *model, const rn_real *values, const RnTokenizer *tokenizer,
@@ -52,6 +53,7 @@ rn_translator_free(RnTranslator *translator)
 		rn_decoder_free(translator->decoder);
 	if (translator->lane != NULL)
 		translator->kernels->lane_free(translator->lane);
+	free(translator->kinds);
 	free(translator);
 }
 
@@ -63,11 +65,11 @@ rn_translations_free(RnTranslation *translations, int n)
 	for (i = 0; i < n; i++)
 	{
 		free(translations[i].text);
-		translations[i].text = NULL;
+		free(translations[i].ids);
+		free(translations[i].token_scores);
+		memset(&translations[i], 0, sizeof(RnTranslation));
 	}
 }
-
-/* ---- translating ---- */
 
 static int
 is_blank(const RnText *text)
@@ -94,48 +96,60 @@ compare_lengths(const void *left, const void *right)
 	return a->text - b->text;
 }
 
+/* ---- answers ---- */
+
 static RnStatus
-read_answers(RnContext *ctx, const RnTranslator *translator, const RnCutText *pieces, const RnHypotheses *found,
-			 RnTranslation *results)
+keep_tokens(RnContext *ctx, const RnHypothesis *hypothesis, RnTranslation *result)
+{
+	size_t		n = hypothesis->n;
+
+	result->ids = malloc(n * sizeof(int32_t));
+	result->token_scores = malloc(n * sizeof(double));
+	if (result->ids == NULL || result->token_scores == NULL)
+		return rn_out_of_memory(ctx, n * (sizeof(int32_t) + sizeof(double)));
+	memcpy(result->ids, hypothesis->ids, n * sizeof(int32_t));
+	memcpy(result->token_scores, hypothesis->log_probabilities, n * sizeof(double));
+	return RN_OK;
+}
+
+static RnStatus
+read_answer(RnContext *ctx, const RnTranslator *translator, const RnSearchOptions *options,
+			const RnTextDemand *demand, const RnHypothesis *hypothesis, RnTranslation *result)
+{
+	if (demand != NULL)
+		RN_TRY(rn_demand_text(ctx, demand, hypothesis->ids, hypothesis->n, &result->text));
+	else
+		RN_TRY(rn_tokenizer_decode(ctx, translator->tokenizer, hypothesis->ids, hypothesis->n, &result->text));
+	result->score = hypothesis->score;
+	result->log_probability = hypothesis->log_probability;
+	result->tokens = hypothesis->n;
+	return options->token_scores ? keep_tokens(ctx, hypothesis, result) : RN_OK;
+}
+
+static RnStatus
+read_answers(RnContext *ctx, const RnTranslator *translator, const RnSearchOptions *options, const RnCutText *pieces,
+			 RnTextDemand *const *demands, const RnHypotheses *found, RnTranslation *results)
 {
 	int			s,
 				i;
 
 	for (s = 0; s < found->n_sentences; s++)
 	{
+		const RnHypothesis *hypotheses = &found->items[(size_t) s * found->n_best];
+		const RnTextDemand *demand = demands[pieces[s].text];
+
+		if (demand != NULL && hypotheses[0].ids == NULL)
+			return rn_demand_failed(ctx, demand);
 		for (i = 0; i < found->n_best; i++)
 		{
-			const RnHypothesis *hypothesis = &found->items[(size_t) s * found->n_best + i];
 			RnTranslation *result = &results[(size_t) pieces[s].text * found->n_best + i];
 
 			result->source_cut = pieces[s].cut;
-			if (hypothesis->ids == NULL)
-				continue;
-			RN_TRY(rn_tokenizer_decode(ctx, translator->tokenizer, hypothesis->ids, hypothesis->n, &result->text));
-			result->score = hypothesis->score;
-			result->log_probability = hypothesis->log_probability;
-			result->tokens = hypothesis->n;
+			if (hypotheses[i].ids != NULL)
+				RN_TRY(read_answer(ctx, translator, options, demand, &hypotheses[i], result));
 		}
 	}
 	return RN_OK;
-}
-
-static RnStatus
-translate_batch(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n,
-				const RnCutText *pieces, RnTranslation *results, const volatile int *stop)
-{
-	RnHypotheses found;
-	RnStatus	status;
-	RnSide		source;
-
-	RN_TRY(rn_pack_side(ctx, translator, n, pieces, 0, &source));
-	status = rn_beam_search(ctx, translator->decoder, translator->model, translator->kernels, translator->lane,
-							translator->values, &source.packed, source.ids, options, &found, stop);
-	rn_free_side(&source);
-	RN_TRY(status);
-	status = read_answers(ctx, translator, pieces, &found, results);
-	rn_hypotheses_free(&found);
-	return status;
 }
 
 /* Nothing translates to nothing, whatever the model would make of it. */
@@ -146,15 +160,39 @@ answer_empty(RnContext *ctx, RnTranslation *result)
 	return result->text != NULL ? RN_OK : rn_out_of_memory(ctx, 1);
 }
 
+/* ---- translating ---- */
+
 static RnStatus
-translate_all(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnText *texts,
-			  RnCutText *pieces, RnTranslation *results, const volatile int *stop)
+translate_batch(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n,
+				const RnCutText *pieces, RnTextDemand *const *demands, RnTranslation *results,
+				const volatile int *stop)
 {
-	int			n_full = 0;
-	int			first;
-	int			size;
+	const RnDemand *of_search[RN_BATCH_ROWS];
+	RnHypotheses found;
+	RnStatus	status;
+	RnSide		source;
+	int			s;
+
+	for (s = 0; s < n; s++)
+		of_search[s] = rn_demand_of_search(demands[pieces[s].text]);
+	RN_TRY(rn_pack_side(ctx, translator, n, pieces, 0, &source));
+	status = rn_beam_search(ctx, translator->decoder, translator->model, translator->kernels, translator->lane,
+							translator->values, &source.packed, source.ids, options, of_search, &found, stop);
+	rn_free_side(&source);
+	RN_TRY(status);
+	status = read_answers(ctx, translator, options, pieces, demands, &found, results);
+	rn_hypotheses_free(&found);
+	return status;
+}
+
+/* What each text demands, and how many hypotheses it takes; empty texts are answered at once. */
+static RnStatus
+prepare(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnText *texts,
+		const RnTerms *const *terms, RnCutText *pieces, RnTextDemand **demands, RnTranslation *results, int *n_full)
+{
 	int			i;
 
+	*n_full = 0;
 	for (i = 0; i < n; i++)
 	{
 		if (pieces[i].n == 0 || is_blank(&texts[i]))
@@ -163,33 +201,60 @@ translate_all(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *o
 			pieces[i].ids = NULL;
 			pieces[i].n = 0;
 			RN_TRY(answer_empty(ctx, &results[(size_t) i * options->n_best]));
+			continue;
 		}
-		else
-			n_full++;
+		RN_TRY(rn_demand_create(ctx, translator, options, texts[i], &pieces[i], terms != NULL ? terms[i] : NULL,
+								&demands[i]));
+		pieces[i].rows = rn_search_rows(options, rn_demand_of_search(demands[i]));
+		(*n_full)++;
 	}
+	return RN_OK;
+}
+
+static RnStatus
+translate_all(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnText *texts,
+			  const RnTerms *const *terms, RnCutText *pieces, RnTextDemand **demands, RnTranslation *results,
+			  const volatile int *stop)
+{
+	int			n_full;
+	int			first;
+	int			size;
+
+	RN_TRY(prepare(ctx, translator, options, n, texts, terms, pieces, demands, results, &n_full));
 	qsort(pieces, n, sizeof(RnCutText), compare_lengths);
 	for (first = 0; first < n_full; first += size)
 	{
 		RN_TRY(rn_check_stop(ctx, stop));
-		size = rn_batch_size(translator, pieces + first, n_full - first, options->beam);
-		RN_TRY(translate_batch(ctx, translator, options, size, pieces + first, results, stop));
+		size = rn_batch_size(translator, pieces + first, n_full - first);
+		RN_TRY(translate_batch(ctx, translator, options, size, pieces + first, demands, results, stop));
 	}
 	return RN_OK;
 }
 
 RnStatus
 rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnText *texts,
-			 RnTranslation *results, const volatile int *stop)
+			 const RnTerms *const *terms, RnTranslation *results, const volatile int *stop)
 {
+	RnTextDemand **demands;
 	RnCutText  *pieces;
 	RnStatus	status;
+	int			i;
 
 	memset(results, 0, (size_t) n * options->n_best * sizeof(RnTranslation));
 	RN_TRY(rn_check_stop(ctx, stop));
-	RN_TRY(rn_cut_texts(ctx, translator, n, texts, &pieces));
-	status = translate_all(ctx, translator, options, n, texts, pieces, results, stop);
+	demands = calloc(n ? n : 1, sizeof(RnTextDemand *));
+	if (demands == NULL)
+		return rn_out_of_memory(ctx, n * sizeof(RnTextDemand *));
+	status = rn_cut_texts(ctx, translator, n, texts, &pieces);
+	if (status == RN_OK)
+	{
+		status = translate_all(ctx, translator, options, n, texts, terms, pieces, demands, results, stop);
+		rn_free_cut_texts(pieces, n);
+	}
 	if (status != RN_OK)
 		rn_translations_free(results, n * options->n_best);
-	rn_free_cut_texts(pieces, n);
+	for (i = 0; i < n; i++)
+		rn_demand_free(demands[i]);
+	free(demands);
 	return status;
 }

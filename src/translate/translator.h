@@ -3,7 +3,7 @@
  *		Texts in, texts out: a batch of sentences through the whole journey.
  *
  * A translator belongs to one thread; model, weights and tokenizer are lent
- * and may be shared.  Search is fairseq's (see beam.h).
+ * and may be shared.  How it searches, see beam.h.
  *
  * src/translate/translator.h
  */
@@ -13,6 +13,7 @@
 #include "model/transformer.h"
 #include "text/tokenizer.h"
 #include "translate/beam.h"
+#include "translate/terms.h"
 
 typedef struct RnTranslator RnTranslator;
 
@@ -36,16 +37,20 @@ typedef struct RnTranslation
 	double		log_probability;	/* raw: sum over tokens, end included */
 	int			tokens;			/* end included */
 	int			source_cut;		/* the source was cut at max_length pieces */
+	int32_t    *ids;			/* [tokens] malloc'd, where options say token_scores; else NULL */
+	double	   *token_scores;	/* [tokens] likewise: they add up to log_probability */
 } RnTranslation;
 
 /*
  * Translate n texts; results [n * options->n_best], missing ones have text
  * NULL.  The empty string (or only white space) gives the empty string.
- * Sentences are batched by length inside; results are in order.  *stop, when
- * given and set by another thread, ends with RN_CANCELLED within one step.
+ * terms: [n] or NULL, each may be NULL.  Sentences are batched by length
+ * inside; results are in order.  *stop, when given and set by another thread,
+ * ends with RN_CANCELLED within one step.
  */
 extern RnStatus rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options,
-							 int n, const RnText *texts, RnTranslation *results, const volatile int *stop);
+							 int n, const RnText *texts, const RnTerms *const *terms, RnTranslation *results,
+							 const volatile int *stop);
 extern void rn_translations_free(RnTranslation *translations, int n);
 
 /* log p(target | source), end included, and its number of tokens. */

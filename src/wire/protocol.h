@@ -106,14 +106,15 @@ typedef enum RnFrameType
 	 */
 
 	/*
-	 * C: key, u8 task (RnTask), pairs options, u32 n, n times (bytes text, and for RN_TASK_SCORE bytes target).
-	 * A client may have many under way.  Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of turn, by NEED_MODEL
-	 * (load, then ask again).  While another client is sending the model, a request waits.
+	 * C: key, u8 task (RnTask), pairs options, bytes prefix, pairs glossary (term, translation), u32 n, n times (bytes
+	 * text, and for RN_TASK_SCORE bytes target).  Prefix and glossary are those of a translation, else empty.  A client
+	 * may have many under way.  Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of
+	 * turn, by NEED_MODEL (load, then ask again).  While another client is sending the model, a request waits.
 	 */
 	RN_REQUEST = 40,
 	/*
 	 * S, by task: TRANSLATE: u32 n, u32 n_best, n * n_best times (u8 present, bytes text, f64 score, f64 log probability,
-	 * u32 tokens, u8 source was cut); SCORE: u32 n, n times (f64 log probability, u32 tokens); EMBED: u32 n, u32
+	 * u32 tokens, u8 source was cut, u32 k, k times (string piece, f64 log probability)), k being 0 or tokens; SCORE: u32 n, n times (f64 log probability, u32 tokens); EMBED: u32 n, u32
 	 * width, n times bytes (float32 * width); TOKENIZE: u32 n, n times (u32 k, k times string); DETOKENIZE: one bytes
 	 */
 	RN_RESULT = 41,
@@ -129,7 +130,7 @@ typedef enum RnFrameType
 	/* C: no payload.  S: pairs (see engine/status.c): queue, models, counters */
 	RN_STATUS = 46,
 	/* C: no payload: the request of this id is wanted no more.  Its answer may be on its way already */
-	RN_FORGET = 50,
+	RN_FORGET = 51,
 
 	/*
 	 * ---- a process of its own: client C, fresh engine F; one question a process ----

@@ -347,6 +347,13 @@ write_request(Client *client, uint64_t id, const RnModelKey *key, RnTask task, c
 	rn_write_u32(out, n_options);
 	for (i = 0; i < 2 * n_options; i++)
 		rn_write_string(out, options[i]);
+	rn_write_string(out, client->prefix);
+	rn_write_u32(out, client->term != NULL);
+	if (client->term != NULL)
+	{
+		rn_write_string(out, client->term);
+		rn_write_string(out, client->term_translation);
+	}
 	rn_write_u32(out, n);
 	for (i = 0; i < n; i++)
 	{

@@ -44,6 +44,9 @@ typedef struct Client
 	int			fd;
 	RnInbox		inbox;
 	RnWriter	out;
+	const char *prefix;			/* of the next requests; NULL: none */
+	const char *term;			/* likewise, and what it is translated to */
+	const char *term_translation;
 	uint64_t	damage;			/* not 0: a seed; now and then a byte of what is sent is changed */
 } Client;
 

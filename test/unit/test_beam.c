@@ -2,10 +2,9 @@
  * test_beam.c
  *		The search, over a decoder that is a table of random numbers.
  *
- * This program has its own rn_decoder_begin and rn_decoder_step: what follows
- * a prefix is drawn from a hash of sentence and prefix, so the whole tree of
- * answers is known, and small trees can be searched exhaustively.  The judge
- * is a plain search that ranks every candidate of one sentence at a time.
+ * The whole tree of answers is known (table_decoder.h), and small trees can be
+ * searched exhaustively.  The judge is a plain search that ranks every
+ * candidate of one sentence at a time.
  *
  * test/unit/test_beam.c
  */
@@ -15,157 +14,13 @@
 #include <string.h>
 
 #include "check.h"
-#include "kernels/device.h"
-#include "translate/beam.h"
-
-#define MAX_VOCABULARY	64
-#define MAX_ROWS		4096
-#define MAX_TOKENS		64
-
-enum
-{
-	PAD = 0,
-	START = 1,
-	END = 2
-};
-
-/* How the numbers are drawn. */
-typedef enum Kind
-{
-	RANDOM,						/* any */
-	UNIFORM,					/* all alike: everything is a tie */
-	LEVELS,						/* few values, the same after every prefix: many ties */
-	NEVER_END,					/* end has no probability */
-	ALWAYS_END,					/* nothing but end has */
-	NOT_A_NUMBER				/* from the third step on */
-} Kind;
-
-struct RnDecoder
-{
-	Kind		kind;
-	int			vocabulary;
-	uint64_t	seed;
-	uint64_t	names[MAX_ROWS];	/* hash of sentence and prefix of each row */
-	int			rows;
-	int			steps;
-	int			max_rows;
-	int			max_steps;
-	long		rows_seen;
-	int			misused;		/* a rule of the contract was broken */
-	int			fail_at;		/* step that fails; 0: none */
-	volatile int *stop;			/* is set at step stop_at */
-	int			stop_at;
-	rn_real	   *logits;
-};
-
-static const RnKernels *kernels;
-static RnLane *lane;
-
-/* ---- the table ---- */
-
-static uint64_t
-mix(uint64_t a, uint64_t b)
-{
-	a ^= b + 0x9E3779B97F4A7C15u + (a << 6) + (a >> 2);
-	a = (a ^ (a >> 30)) * 0xBF58476D1CE4E5B9u;
-	a = (a ^ (a >> 27)) * 0x94D049BB133111EBu;
-	return a ^ (a >> 31);
-}
-
-static void
-draw(const RnDecoder *decoder, uint64_t name, int step, rn_real *logits)
-{
-	int			v;
-
-	for (v = 0; v < decoder->vocabulary; v++)
-	{
-		double		u = (double) (mix(name, v) >> 11) / 9007199254740992.0;
-
-		switch (decoder->kind)
-		{
-			case RANDOM:
-				logits[v] = (rn_real) (6 * u - 3);
-				break;
-			case UNIFORM:
-				logits[v] = 0;
-				break;
-			case LEVELS:
-				logits[v] = (rn_real) (v % 3);
-				break;
-			case NEVER_END:
-				logits[v] = v == END ? -INFINITY : (rn_real) u;
-				break;
-			case ALWAYS_END:
-				logits[v] = v == END ? 0 : -INFINITY;
-				break;
-			case NOT_A_NUMBER:
-				logits[v] = step >= 2 ? NAN : (rn_real) u;
-				break;
-		}
-	}
-}
-
-static uint64_t
-sentence_name(const RnDecoder *decoder, int32_t first_piece)
-{
-	return mix(decoder->seed, 1000 + first_piece);
-}
-
-/* A sentence is named by its first piece, so that it is the same in any batch. */
-static uint64_t sentence_names[MAX_ROWS];
-
-RnStatus
-rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
-				 const int32_t *source_ids, int max_rows, int max_steps)
-{
-	int			s;
-
-	(void) ctx;
-	(void) values;
-	for (s = 0; s < source->n_sentences; s++)
-		sentence_names[s] = sentence_name(decoder, source_ids[source->offsets[s]]);
-	decoder->max_rows = max_rows;
-	decoder->max_steps = max_steps;
-	decoder->steps = decoder->rows = 0;
-	decoder->rows_seen = 0;
-	decoder->logits = realloc(decoder->logits, (size_t) max_rows * decoder->vocabulary * sizeof(rn_real));
-	return RN_OK;
-}
-
-RnStatus
-rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence, const int32_t *parent,
-				const int32_t *ids, const rn_real **logits)
-{
-	static uint64_t names[MAX_ROWS];
-	int			r;
-
-	if (decoder->fail_at > 0 && decoder->steps == decoder->fail_at)
-		return rn_fail(ctx, RN_NO_MEMORY, "as the test wants it");
-	if (decoder->stop != NULL && decoder->steps == decoder->stop_at)
-		__atomic_store_n(decoder->stop, 1, __ATOMIC_RELAXED);
-	decoder->misused |= rows < 1 || rows > decoder->max_rows || decoder->steps >= decoder->max_steps;
-	for (r = 0; r < rows; r++)
-	{
-		decoder->misused |= decoder->steps > 0 && (parent[r] < 0 || parent[r] >= decoder->rows);
-		decoder->misused |= r > 0 && sentence[r] < sentence[r - 1];
-		decoder->misused |= ids[r] == PAD || ids[r] < 0 || ids[r] >= decoder->vocabulary;
-		names[r] = decoder->steps == 0 ? sentence_names[sentence[r]] : decoder->names[parent[r]];
-		names[r] = mix(names[r], ids[r]);
-		draw(decoder, names[r], decoder->steps, decoder->logits + (size_t) r * decoder->vocabulary);
-	}
-	memcpy(decoder->names, names, rows * sizeof(names[0]));
-	decoder->rows = rows;
-	decoder->rows_seen += rows;
-	decoder->steps++;
-	*logits = decoder->logits;
-	return RN_OK;
-}
+#include "table_decoder.h"
 
 /* ---- the judge ---- */
 
 typedef struct Answer
 {
-	int32_t		ids[MAX_TOKENS];
+	int32_t		ids[TABLE_TOKENS];
 	int			n;
 	double		log_probability;
 	double		score;
@@ -174,7 +29,7 @@ typedef struct Answer
 typedef struct Prefix
 {
 	uint64_t	name;
-	int32_t		ids[MAX_TOKENS];
+	int32_t		ids[TABLE_TOKENS];
 	double		log_probability;
 } Prefix;
 
@@ -184,26 +39,6 @@ typedef struct Choice
 	int			beam;
 	int			id;
 } Choice;
-
-/* log softmax of what follows a prefix, in the numbers of the device. */
-static void
-log_probabilities(const RnDecoder *decoder, uint64_t name, int step, double *lp)
-{
-	static const int32_t none[1] = {-1};
-	rn_real		logits[MAX_VOCABULARY];
-	rn_real		scores[MAX_VOCABULARY];
-	int32_t		ids[MAX_VOCABULARY];
-	RnContext	ctx;
-	int			v;
-
-	draw(decoder, name, step, logits);
-	kernels->top_k(lane, 1, decoder->vocabulary, logits, decoder->vocabulary, none, ids, scores);
-	rn_context_reset(&ctx);
-	kernels->synchronize(&ctx, lane);
-	for (v = 0; v < decoder->vocabulary; v++)
-		lp[ids[v]] = scores[v];
-	lp[PAD] = -INFINITY;
-}
 
 static int
 compare_choices(const void *left, const void *right)
@@ -223,7 +58,7 @@ judge_search(const RnDecoder *decoder, int32_t first_piece, int beam, double exp
 {
 	static Prefix prefixes[RN_BEAM_MAX];
 	static Prefix next[RN_BEAM_MAX];
-	static Choice choices[RN_BEAM_MAX * MAX_VOCABULARY];
+	static Choice choices[RN_BEAM_MAX * TABLE_VOCABULARY];
 	int			n_prefixes = 1;
 	int			n_done = 0;
 	int			step,
@@ -231,7 +66,7 @@ judge_search(const RnDecoder *decoder, int32_t first_piece, int beam, double exp
 				v,
 				i;
 
-	prefixes[0].name = mix(sentence_name(decoder, first_piece), START);
+	prefixes[0].name = table_mix(table_sentence_name(decoder, first_piece), TABLE_START);
 	prefixes[0].log_probability = 0;
 	for (step = 0; n_prefixes > 0; step++)
 	{
@@ -241,12 +76,12 @@ judge_search(const RnDecoder *decoder, int32_t first_piece, int beam, double exp
 		*rows += n_prefixes;
 		for (b = 0; b < n_prefixes; b++)
 		{
-			double		lp[MAX_VOCABULARY];
+			double		lp[TABLE_VOCABULARY];
 
-			log_probabilities(decoder, prefixes[b].name, step, lp);
+			table_log_probabilities(decoder, prefixes[b].name, step, lp);
 			for (v = 0; v < decoder->vocabulary; v++)
 			{
-				if (lp[v] == -INFINITY || (step == limit && v != END))
+				if (lp[v] == -INFINITY || (step == limit && v != TABLE_END))
 					continue;
 				choices[n].score = prefixes[b].log_probability + lp[v];
 				choices[n].beam = b;
@@ -260,10 +95,10 @@ judge_search(const RnDecoder *decoder, int32_t first_piece, int beam, double exp
 		{
 			Answer	   *answer = &done[n_done];
 
-			if (choices[i].id != END || n_done == beam)
+			if (choices[i].id != TABLE_END || n_done == beam)
 				continue;
 			memcpy(answer->ids, prefixes[choices[i].beam].ids, step * sizeof(int32_t));
-			answer->ids[step] = END;
+			answer->ids[step] = TABLE_END;
 			answer->n = step + 1;
 			answer->log_probability = choices[i].score;
 			answer->score = choices[i].score / pow(answer->n, exponent);
@@ -273,11 +108,11 @@ judge_search(const RnDecoder *decoder, int32_t first_piece, int beam, double exp
 			return n_done;
 		for (i = 0; i < n && n_next < beam; i++)
 		{
-			if (choices[i].id == END)
+			if (choices[i].id == TABLE_END)
 				continue;
 			next[n_next] = prefixes[choices[i].beam];
 			next[n_next].ids[step] = choices[i].id;
-			next[n_next].name = mix(next[n_next].name, choices[i].id);
+			next[n_next].name = table_mix(next[n_next].name, choices[i].id);
 			next[n_next++].log_probability = choices[i].score;
 		}
 		memcpy(prefixes, next, n_next * sizeof(Prefix));
@@ -310,67 +145,6 @@ rank_answers(Answer *answers, int n)
 
 /* ---- running the search ---- */
 
-typedef struct Sources
-{
-	RnPacked	packed;
-	int32_t		offsets[MAX_ROWS];
-	int32_t		ids[MAX_ROWS];
-} Sources;
-
-/* Sentence s is first piece 10 + numbers[s] and lengths[s] rows in all. */
-static void
-make_sources(Sources *sources, int n, const int *numbers, const int *lengths)
-{
-	int			s;
-
-	memset(sources, 0, sizeof(*sources));
-	for (s = 0; s < n; s++)
-	{
-		sources->ids[sources->offsets[s]] = 10 + numbers[s];
-		sources->offsets[s + 1] = sources->offsets[s] + lengths[s];
-	}
-	sources->packed.n_sentences = n;
-	sources->packed.rows = sources->offsets[n];
-	sources->packed.offsets = sources->offsets;
-}
-
-static RnModel *
-make_model(int vocabulary, int longest)
-{
-	static const RnSpecialIds special = {PAD, START, END};
-	RnConfig	config;
-	RnContext	ctx;
-	RnModel    *model;
-
-	rn_config_defaults(&config);
-	config.encoder_layers = config.decoder_layers = config.heads = config.d_ffn = 1;
-	config.d_model = 4;
-	config.vocab_size = vocabulary;
-	rn_context_reset(&ctx);
-	if (!CHECK(rn_model_create(&ctx, &config, &special, longest, &model) == RN_OK, "a model: %s", ctx.message))
-		exit(1);
-	return model;
-}
-
-static RnStatus
-search(RnContext *ctx, RnDecoder *decoder, RnModel *model, const Sources *sources, const RnSearchOptions *options,
-	   RnHypotheses *found, const volatile int *stop)
-{
-	rn_context_reset(ctx);
-	return rn_beam_search(ctx, decoder, model, kernels, lane, NULL, &sources->packed, sources->ids, options, found,
-						  stop);
-}
-
-static void
-set_options(RnSearchOptions *options, int beam, double exponent, int max_length)
-{
-	rn_search_defaults(options);
-	options->beam = options->n_best = beam;
-	options->length_penalty = exponent;
-	options->max_length = max_length;
-	options->max_length_factor = 0;
-}
-
 /* Are the answers of a sentence those of the judge? */
 static int
 same_answers(const RnHypothesis *found, int n_best, const Answer *answers, int n)
@@ -400,7 +174,7 @@ same_answers(const RnHypothesis *found, int n_best, const Answer *answers, int n
 
 /* Many sentences in one batch, against the judge on each. */
 static void
-test_against_judge(Kind kind, int vocabulary, int beam, double exponent, int max_length, double factor)
+test_against_judge(TableKind kind, int vocabulary, int beam, double exponent, int max_length, double factor)
 {
 	enum
 	{
@@ -409,11 +183,11 @@ test_against_judge(Kind kind, int vocabulary, int beam, double exponent, int max
 	static const int numbers[N] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 	static const int lengths[N] = {1, 4, 2, 9, 3, 3, 1, 6, 2};
 	RnDecoder	decoder;
-	RnModel    *model = make_model(vocabulary, 40);
+	RnModel    *model = table_model(vocabulary, 40);
 	RnSearchOptions options;
 	RnHypotheses found;
 	RnContext	ctx;
-	Sources		sources;
+	TableSources		sources;
 	long		rows = 0;
 	int			wrong = 0;
 	int			s;
@@ -421,12 +195,12 @@ test_against_judge(Kind kind, int vocabulary, int beam, double exponent, int max
 	memset(&decoder, 0, sizeof(decoder));
 	decoder.kind = kind;
 	decoder.vocabulary = vocabulary;
-	decoder.seed = mix(vocabulary, beam);
-	make_sources(&sources, N, numbers, lengths);
-	set_options(&options, beam, exponent, max_length);
+	decoder.seed = table_mix(vocabulary, beam);
+	table_sources(&sources, N, numbers, lengths);
+	table_options(&options, beam, exponent, max_length);
 	options.max_length_factor = factor;
 	options.max_length_offset = factor > 0 ? 1 : 0;
-	if (CHECK(search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_OK,
+	if (CHECK(table_search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_OK,
 			  "kind %d, V %d, beam %d: %s", kind, vocabulary, beam, ctx.message))
 	{
 		for (s = 0; s < N; s++)
@@ -457,20 +231,20 @@ test_against_judge(Kind kind, int vocabulary, int beam, double exponent, int max
 static int
 walk(const RnDecoder *decoder, Prefix *prefix, int step, int limit, double exponent, Answer *answers, int n)
 {
-	double		lp[MAX_VOCABULARY];
+	double		lp[TABLE_VOCABULARY];
 	int			v;
 
-	log_probabilities(decoder, prefix->name, step, lp);
+	table_log_probabilities(decoder, prefix->name, step, lp);
 	for (v = 0; v < decoder->vocabulary; v++)
 	{
 		Prefix		longer = *prefix;
 
-		if (v == PAD || (step == limit && v != END))
+		if (v == TABLE_PAD || (step == limit && v != TABLE_END))
 			continue;
 		longer.ids[step] = v;
 		longer.log_probability += lp[v];
-		longer.name = mix(prefix->name, v);
-		if (v != END)
+		longer.name = table_mix(prefix->name, v);
+		if (v != TABLE_END)
 		{
 			n = walk(decoder, &longer, step + 1, limit, exponent, answers, n);
 			continue;
@@ -491,11 +265,11 @@ test_exhaustive(double exponent)
 	static const int numbers[1] = {3};
 	static const int lengths[1] = {2};
 	RnDecoder	decoder;
-	RnModel    *model = make_model(4, 40);
+	RnModel    *model = table_model(4, 40);
 	RnSearchOptions options;
 	RnHypotheses found;
 	RnContext	ctx;
-	Sources		sources;
+	TableSources		sources;
 	Prefix		root;
 	int			n;
 
@@ -504,12 +278,12 @@ test_exhaustive(double exponent)
 	decoder.vocabulary = 4;
 	decoder.seed = 77;
 	memset(&root, 0, sizeof(root));
-	root.name = mix(sentence_name(&decoder, 13), START);
+	root.name = table_mix(table_sentence_name(&decoder, 13), TABLE_START);
 	n = walk(&decoder, &root, 0, 4, exponent, answers, 0);
 	rank_answers(answers, n);
-	make_sources(&sources, 1, numbers, lengths);
-	set_options(&options, RN_BEAM_MAX, exponent, 4);
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	table_sources(&sources, 1, numbers, lengths);
+	table_options(&options, RN_BEAM_MAX, exponent, 4);
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	CHECK(ctx.status == RN_OK && n == 31, "a beam as wide as the tree: %d answers", n);
 	CHECK(ctx.status == RN_OK && same_answers(found.items, options.n_best, answers, n),
 		  "a beam as wide as the tree finds all of it, best first (penalty %g)", exponent);
@@ -525,37 +299,37 @@ test_greedy(void)
 	static const int numbers[3] = {20, 21, 22};
 	static const int lengths[3] = {3, 1, 5};
 	RnDecoder	decoder;
-	RnModel    *model = make_model(7, 30);
+	RnModel    *model = table_model(7, 30);
 	RnSearchOptions options;
 	RnHypotheses found;
 	RnContext	ctx;
-	Sources		sources;
+	TableSources		sources;
 	int			wrong = 0;
 	int			s;
 
 	memset(&decoder, 0, sizeof(decoder));
 	decoder.vocabulary = 7;
 	decoder.seed = 5;
-	make_sources(&sources, 3, numbers, lengths);
-	set_options(&options, 1, 1, 0);
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	table_sources(&sources, 3, numbers, lengths);
+	table_options(&options, 1, 1, 0);
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	for (s = 0; ctx.status == RN_OK && s < 3; s++)
 	{
-		uint64_t	name = mix(sentence_name(&decoder, 10 + numbers[s]), START);
+		uint64_t	name = table_mix(table_sentence_name(&decoder, 10 + numbers[s]), TABLE_START);
 		int			step;
-		int			best = PAD;
+		int			best = TABLE_PAD;
 
-		for (step = 0; best != END; step++)
+		for (step = 0; best != TABLE_END; step++)
 		{
-			double		lp[MAX_VOCABULARY];
+			double		lp[TABLE_VOCABULARY];
 			int			v;
 
-			log_probabilities(&decoder, name, step, lp);
-			best = END;
+			table_log_probabilities(&decoder, name, step, lp);
+			best = TABLE_END;
 			for (v = 0; step < 29 && v < 7; v++)
 				best = lp[v] > lp[best] || (lp[v] == lp[best] && v < best) ? v : best;
 			wrong += step >= found.items[s].n || found.items[s].ids[step] != best;
-			name = mix(name, best);
+			name = table_mix(name, best);
 		}
 		wrong += found.items[s].n != step;
 	}
@@ -573,12 +347,12 @@ test_batch(void)
 	static const int backwards[4] = {4, 3, 2, 1};
 	static const int lengths[4] = {2, 2, 2, 2};
 	RnDecoder	decoder;
-	RnModel    *model = make_model(11, 30);
+	RnModel    *model = table_model(11, 30);
 	RnSearchOptions options;
 	RnHypotheses forth;
 	RnHypotheses back;
 	RnContext	ctx;
-	Sources		sources;
+	TableSources		sources;
 	int			wrong = 0;
 	int			s,
 				i;
@@ -586,11 +360,11 @@ test_batch(void)
 	memset(&decoder, 0, sizeof(decoder));
 	decoder.vocabulary = 11;
 	decoder.seed = 9;
-	set_options(&options, 4, 0.6, 0);
-	make_sources(&sources, 4, together, lengths);
-	search(&ctx, &decoder, model, &sources, &options, &forth, NULL);
-	make_sources(&sources, 4, backwards, lengths);
-	search(&ctx, &decoder, model, &sources, &options, &back, NULL);
+	table_options(&options, 4, 0.6, 0);
+	table_sources(&sources, 4, together, lengths);
+	table_search(&ctx, &decoder, model, &sources, &options, &forth, NULL);
+	table_sources(&sources, 4, backwards, lengths);
+	table_search(&ctx, &decoder, model, &sources, &options, &back, NULL);
 	for (s = 0; s < 4; s++)
 	{
 		for (i = 0; i < 4; i++)
@@ -600,7 +374,7 @@ test_batch(void)
 
 			wrong += a->n != b->n || a->score != b->score || memcmp(a->ids, b->ids, a->n * sizeof(int32_t)) != 0;
 			wrong += i > 0 && a->score > forth.items[s * 4 + i - 1].score;
-			wrong += a->ids[a->n - 1] != END;
+			wrong += a->ids[a->n - 1] != TABLE_END;
 		}
 	}
 	CHECK(wrong == 0, "the order of a batch does not matter, scores fall, answers end: %d wrong", wrong);
@@ -616,58 +390,103 @@ test_endings(void)
 	static const int numbers[2] = {1, 2};
 	static const int lengths[2] = {2, 3};
 	RnDecoder	decoder;
-	RnModel    *model = make_model(6, 12);
+	RnModel    *model = table_model(6, 12);
 	RnSearchOptions options;
 	RnHypotheses found;
 	RnContext	ctx;
-	Sources		sources;
+	TableSources		sources;
 	volatile int stop = 0;
 
 	memset(&decoder, 0, sizeof(decoder));
 	decoder.vocabulary = 6;
-	make_sources(&sources, 2, numbers, lengths);
-	set_options(&options, 3, 1, 0);
+	table_sources(&sources, 2, numbers, lengths);
+	table_options(&options, 3, 1, 0);
 
-	decoder.kind = ALWAYS_END;
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
-	CHECK(ctx.status == RN_OK && found.items[0].n == 1 && found.items[0].ids[0] == END &&
+	decoder.kind = TABLE_ALWAYS_END;
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	CHECK(ctx.status == RN_OK && found.items[0].n == 1 && found.items[0].ids[0] == TABLE_END &&
 		  found.items[1].ids == NULL && found.items[3].n == 1,
 		  "where nothing else is possible there is one empty answer");
 	rn_hypotheses_free(&found);
 
-	decoder.kind = NEVER_END;
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	decoder.kind = TABLE_NEVER_END;
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	CHECK(ctx.status == RN_OK && found.items[0].ids == NULL && decoder.steps == 12,
 		  "where end is impossible there is no answer after %d steps", decoder.steps);
 	rn_hypotheses_free(&found);
 
-	decoder.kind = NOT_A_NUMBER;
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	decoder.kind = TABLE_NOT_A_NUMBER;
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	CHECK(ctx.status == RN_DIVERGED, "a model that gives no numbers is an error: %s", ctx.message);
 
-	decoder.kind = NEVER_END;
+	decoder.kind = TABLE_NEVER_END;
 	decoder.fail_at = 4;
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	CHECK(ctx.status == RN_NO_MEMORY, "what the decoder fails with is passed on");
 	decoder.fail_at = 0;
 
-	decoder.kind = NEVER_END;
+	decoder.kind = TABLE_NEVER_END;
 	decoder.stop = &stop;
 	decoder.stop_at = 5;
-	search(&ctx, &decoder, model, &sources, &options, &found, &stop);
+	table_search(&ctx, &decoder, model, &sources, &options, &found, &stop);
 	CHECK(ctx.status == RN_CANCELLED && decoder.steps == 6, "a stop is seen before the next step (%d)", decoder.steps);
 	decoder.stop = NULL;
 
 	sources.packed.n_sentences = sources.packed.rows = 0;
-	search(&ctx, &decoder, model, &sources, &options, &found, NULL);
+	table_search(&ctx, &decoder, model, &sources, &options, &found, NULL);
 	CHECK(ctx.status == RN_OK && found.n_sentences == 0, "no sentence, no answer");
 	rn_hypotheses_free(&found);
 	options.n_best = 4;
-	CHECK(search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_INVALID, "more answers than beam");
+	CHECK(table_search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_INVALID, "more answers than beam");
 	options.beam = options.n_best = RN_BEAM_MAX + 1;
-	CHECK(search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_INVALID, "a beam too wide");
+	CHECK(table_search(&ctx, &decoder, model, &sources, &options, &found, NULL) == RN_INVALID, "a beam too wide");
 	free(decoder.logits);
 	rn_model_free(model);
+}
+
+/* Options that contradict each other, one pair after another. */
+static void
+test_contradictions(void)
+{
+	static const char *const cases[][6] = {
+		{"sampling", "true", "beam", "4", "contradict", NULL},
+		{"sampling", "true", "beam", "1", NULL, NULL},
+		{"sampling", "true", "preserve", "true", "contradict", NULL},
+		{"sampling", "true", "alternatives", "true", "contradict", NULL},
+		{"sampling", "true", "temperature", "2", NULL, NULL},
+		{"sampling", "false", "temperature", "2", "without sampling", NULL},
+		{"beam", "4", "seed", "1", "without sampling", NULL},
+		{"beam", "4", "top_k", "5", "without sampling", NULL},
+		{"min_length", "5", "max_length", "4", "exceeds", NULL},
+		{"min_length", "5", "max_length", "5", NULL, NULL},
+		{"n_best", "5", "beam", "4", "exceeds", NULL},
+		{"n_best", "17", "alternatives", "true", "too many", NULL},
+		{"n_best", "16", "alternatives", "true", NULL, NULL},
+		{"n_best", "64", "sampling", "true", NULL, NULL},
+	};
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			i;
+
+	for (i = 0; i < (int) (sizeof(cases) / sizeof(cases[0])); i++)
+	{
+		const char *wrong = cases[i][4];
+		RnStatus	status;
+
+		rn_context_reset(&ctx);
+		rn_search_defaults(&options);
+		rn_search_set(&ctx, &options, cases[i][0], cases[i][1]);
+		rn_search_set(&ctx, &options, cases[i][2], cases[i][3]);
+		status = rn_search_check(&ctx, &options);
+		CHECK(wrong == NULL ? status == RN_OK :
+			  status == RN_INVALID && strstr(ctx.message, wrong) != NULL && ctx.hint[0] != '\0',
+			  "%s %s and %s %s: %s", cases[i][0], cases[i][1], cases[i][2], cases[i][3], ctx.message);
+	}
+	rn_context_reset(&ctx);
+	rn_search_defaults(&options);
+	rn_search_set(&ctx, &options, "sampling", "true");
+	options.has_glossary = 1;
+	CHECK(rn_search_check(&ctx, &options) == RN_INVALID, "sampling and glossary: %s", ctx.message);
 }
 
 /* The texts of options: ranges, words, and what is close to a wrong word. */
@@ -686,6 +505,11 @@ test_options(void)
 		{"beam", "99999999999999999999", RN_INVALID}, {"length_penalty", "0", RN_OK}, {"length_penalty", "0.6", RN_OK},
 		{"length_penalty", "nan", RN_INVALID}, {"length_penalty", "inf", RN_INVALID}, {"length_penalty", "-1", RN_INVALID},
 		{"length_penalty", "0x1", RN_INVALID}, {"length_penalty", "1e", RN_INVALID}, {"max_length", "17", RN_OK},
+		{"sampling", "true", RN_OK}, {"sampling", "off", RN_OK}, {"sampling", "1", RN_INVALID},
+		{"temperature", "0.7", RN_OK}, {"temperature", "0", RN_INVALID}, {"top_k", "1000", RN_OK}, {"top_k", "-1", RN_INVALID},
+		{"seed", "9223372036854775807", RN_OK}, {"seed", "9223372036854775808", RN_INVALID}, {"seed", "-1", RN_INVALID},
+		{"min_length", "3", RN_OK}, {"prefix", "a", RN_INVALID}, {"glossary", "a", RN_INVALID},
+		{"preserve", "true", RN_OK}, {"alternatives", "perhaps", RN_INVALID},
 		{"n_best", "3", RN_OK}, {"precision", "float32", RN_OK}, {"precision", "float", RN_INVALID},
 		{"beams", "4", RN_INVALID}, {"", "4", RN_INVALID}
 	};
@@ -719,12 +543,14 @@ test_options(void)
 	CHECK(rn_search_check(&ctx, &options) == RN_INVALID, "n_best above beam: %s", ctx.message);
 	rn_context_reset(&ctx);
 	rn_search_defaults(&options);
+	test_contradictions();
 	rn_search_set(&ctx, &options, "precision", "int8");
 	CHECK(rn_search_check(&ctx, &options) == RN_UNSUPPORTED, "%s", ctx.message);
 	list = rn_search_option_list(&n);
 	for (i = 0; i < n; i++)
 		CHECK(list[i].meaning[0] != '\0' && list[i].group == RN_GROUP_TRANSLATION &&
-			  (list[i].choices != NULL) == (list[i].minimum == NULL), "option \"%s\" is described", list[i].name);
+			  (list[i].minimum != NULL) == (list[i].type == RN_OPTION_INTEGER || list[i].type == RN_OPTION_NUMBER) &&
+			  (list[i].choices != NULL) == (list[i].type == RN_OPTION_CHOICE), "option \"%s\" is described", list[i].name);
 }
 
 int
@@ -737,19 +563,18 @@ main(void)
 				e;
 
 	rn_context_reset(&ctx);
-	kernels = rn_cpu_kernels();
-	if (!CHECK(kernels != NULL && kernels->lane_create(&ctx, &lane) == RN_OK, "the CPU's table"))
+	if (!CHECK(table_open(&ctx), "the CPU's table"))
 		return check_done();
 	for (b = 0; b < (int) (sizeof(beams) / sizeof(beams[0])); b++)
 	{
 		for (e = 0; e < 3; e++)
-			test_against_judge(RANDOM, 8 + 5 * b, beams[b], exponents[e], 0, 0);
-		test_against_judge(RANDOM, 33, beams[b], 1, 5, 0);
-		test_against_judge(RANDOM, 9, beams[b], 1, 0, 1.5);
-		test_against_judge(RANDOM, 3, beams[b], 1, 12, 0);
-		test_against_judge(UNIFORM, 13, beams[b], 1, 6, 0);
-		test_against_judge(LEVELS, 10, beams[b], 0, 7, 0);
-		test_against_judge(NEVER_END, 10, beams[b], 1, 9, 0);
+			test_against_judge(TABLE_RANDOM, 8 + 5 * b, beams[b], exponents[e], 0, 0);
+		test_against_judge(TABLE_RANDOM, 33, beams[b], 1, 5, 0);
+		test_against_judge(TABLE_RANDOM, 9, beams[b], 1, 0, 1.5);
+		test_against_judge(TABLE_RANDOM, 3, beams[b], 1, 12, 0);
+		test_against_judge(TABLE_UNIFORM, 13, beams[b], 1, 6, 0);
+		test_against_judge(TABLE_LEVELS, 10, beams[b], 0, 7, 0);
+		test_against_judge(TABLE_NEVER_END, 10, beams[b], 1, 9, 0);
 	}
 	test_exhaustive(0);
 	test_exhaustive(1);
@@ -757,6 +582,6 @@ main(void)
 	test_batch();
 	test_endings();
 	test_options();
-	kernels->lane_free(lane);
+	table_kernels->lane_free(table_lane);
 	return check_done();
 }

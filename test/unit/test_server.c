@@ -94,6 +94,7 @@ wrong_answers(const RnFrame *frame, int n, const RnTranslation *right, int first
 		rn_read_f64(&reader);
 		wrong += rn_read_u32(&reader) != (uint32_t) one->tokens;
 		wrong += rn_read_u8(&reader) != (one->source_cut != 0);
+		wrong += rn_read_u32(&reader) != 0;
 	}
 	return reader.failed || reader.at != reader.end ? -1 : wrong;
 }
@@ -601,12 +602,12 @@ write_malformed(Client *client, int kind)
 		case 1:					/* a count that the frame cannot hold */
 			write_request(client, 1, &model_key, RN_TASK_TRANSLATE, NULL, 1, texts, NULL);
 			length = 0x7FFFFFFF;
-			memcpy(out->bytes + RN_FRAME_HEAD + 25 + 4, &length, 4);
+			memcpy(out->bytes + RN_FRAME_HEAD + 25 + 8, &length, 4);
 			break;
 		case 2:					/* bytes left over */
 			write_request(client, 1, &model_key, RN_TASK_TRANSLATE, NULL, 1, texts, NULL);
 			length = 0;
-			at = RN_FRAME_HEAD + 25 + 4;
+			at = RN_FRAME_HEAD + 25 + 12;
 			memcpy(out->bytes + at, &length, 4);
 			break;
 		case 3:					/* no such task */
@@ -1196,10 +1197,10 @@ prepare(void)
 	}
 	rn_search_defaults(&options);
 	options.beam = 2;
-	if (rn_translate(&ctx, translator, &options, N_TEXTS, texts, expected, NULL) != RN_OK)
+	if (rn_translate(&ctx, translator, &options, N_TEXTS, texts, NULL, expected, NULL) != RN_OK)
 		return CHECK(0, "expected answers: %s", ctx.message);
 	options.beam = 1;
-	return CHECK(rn_translate(&ctx, translator, &options, N_TEXTS, texts, expected_greedy, NULL) == RN_OK,
+	return CHECK(rn_translate(&ctx, translator, &options, N_TEXTS, texts, NULL, expected_greedy, NULL) == RN_OK,
 				 "expected answers: %s", ctx.message);
 }
 

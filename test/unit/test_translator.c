@@ -28,6 +28,7 @@
 static ToyModel toy;
 static const RnKernels *kernels;
 static RnTranslator *translator;
+static const RnTerms *const *terms;	/* of the next translations; NULL: none */
 
 static char sentences[N_TEXTS][400];
 static RnText texts[N_TEXTS];
@@ -58,7 +59,7 @@ static RnStatus
 translate(RnContext *ctx, const RnSearchOptions *options, int n, const RnText *given, RnTranslation *results)
 {
 	rn_context_reset(ctx);
-	return rn_translate(ctx, translator, options, n, given, results, NULL);
+	return rn_translate(ctx, translator, options, n, given, terms, results, NULL);
 }
 
 /* Alone, together, backwards: the same answers in the order of asking. */
@@ -345,8 +346,8 @@ test_search_scores(RnGraph *graph, RnLane *lane)
 
 		for (k = 0; k < MAX_LENGTH; k++)
 			positions[k] = row_ids[k] = k;
-		if (rn_beam_search(&ctx, decoder, toy.model, kernels, lane, toy.values, &packed, source, &options, &found,
-						   NULL) != RN_OK)
+		if (rn_beam_search(&ctx, decoder, toy.model, kernels, lane, toy.values, &packed, source, &options, NULL,
+						   &found, NULL) != RN_OK)
 			break;
 		for (k = 0; k < options.n_best; k++)
 		{
@@ -448,7 +449,7 @@ test_stop(void)
 		given[i] = texts[i % N_TEXTS];
 	pthread_create(&thread, NULL, stop_soon, NULL);
 	rn_context_reset(&ctx);
-	CHECK(rn_translate(&ctx, translator, &options, N, given, results, &stop_flag) == RN_CANCELLED,
+	CHECK(rn_translate(&ctx, translator, &options, N, given, NULL, results, &stop_flag) == RN_CANCELLED,
 		  "a translation stops when told to: %s", ctx.message);
 	pthread_join(thread, NULL);
 	for (i = 0; i < N; i++)

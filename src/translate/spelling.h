@@ -1,0 +1,27 @@
+/*
+ * spelling.h
+ *		What the pieces of a vocabulary look like.
+ *
+ * src/translate/spelling.h
+ */
+#ifndef RN_SPELLING_H
+#define RN_SPELLING_H
+
+#include "text/tokenizer.h"
+#include "translate/phrases.h"
+
+/* RN_PIECE_* of every id of a model's vocabulary, malloc'd. */
+extern RnStatus rn_spelling_kinds(RnContext *ctx, const RnTokenizer *tokenizer, int vocabulary, uint8_t **kinds);
+
+/* Does a piece begin a word?  Is it nothing but the space before one? */
+extern int	rn_spelling_begins_word(const RnTokenizer *tokenizer, int32_t id);
+extern int	rn_spelling_is_space(const RnTokenizer *tokenizer, int32_t id);
+
+/* The same piece within a word; RN_UNKNOWN_ID when there is none. */
+extern int32_t rn_spelling_attached(const RnTokenizer *tokenizer, int32_t id);
+
+/* Is the last, the first character of a text a letter or digit, so that a word might reach over that end? */
+extern int	rn_spelling_ends_in_word(const char *text, size_t size);
+extern int	rn_spelling_starts_in_word(const char *text, size_t size);
+
+#endif							/* RN_SPELLING_H */
