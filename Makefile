@@ -91,7 +91,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose evaluate compare sweep damaged
+REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose plots evaluate compare sweep damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

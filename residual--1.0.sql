@@ -651,6 +651,195 @@ REVOKE EXECUTE ON FUNCTION residual_probe(jsonb, regclass, name, name),
     residual_attention_stats(jsonb, regclass, name, name), residual_adam_condition(jsonb, regclass, name, name),
     residual_adam_curve(jsonb), residual_cost(jsonb) FROM PUBLIC;
 
+/*
+ * Plots: what a table is looked at as, a Vega-Lite specification with its data.  Where options go in, an array of them
+ * draws several models in one plot; the key "label" names a line.
+ */
+
+CREATE FUNCTION residual_plot_label(options jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN COALESCE(options->>'label', options->>'model',
+                concat_ws(' ', COALESCE(options->>'scheme', NULLIF(concat_ws('/', options->>'encoder_scheme', options->>'decoder_scheme'), ''), 'residual'),
+                          COALESCE(options->>'layers', NULLIF(concat_ws('+', options->>'encoder_layers', options->>'decoder_layers'), ''))));
+COMMENT ON FUNCTION residual_plot_label(jsonb) IS 'what a plot calls the model of these options';
+
+CREATE FUNCTION residual_plot_options(options jsonb, OUT label text, OUT model_options jsonb)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT residual_plot_label(o), CASE jsonb_typeof(o) WHEN 'object' THEN o - 'label' ELSE o END
+      FROM jsonb_array_elements(CASE jsonb_typeof(options) WHEN 'array' THEN options ELSE jsonb_build_array(options) END) o
+     WHERE options IS NOT NULL;
+END;
+COMMENT ON FUNCTION residual_plot_options(jsonb) IS 'one options object, or an array of them, as rows with labels';
+
+CREATE FUNCTION residual_plot_specification(title text, mark jsonb, encoding jsonb, data jsonb)
+RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN jsonb_build_object('$schema', 'https://vega.github.io/schema/vega-lite/v5.json', 'title', title,
+                          'data', jsonb_build_object('values', COALESCE(data, '[]')), 'mark', mark, 'encoding', encoding);
+COMMENT ON FUNCTION residual_plot_specification(text, jsonb, jsonb, jsonb) IS 'a Vega-Lite specification of its parts';
+
+CREATE FUNCTION residual_plot_layer_gradients(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Gradient norm by layer', '{"type": "line", "point": true}',
+        '{"x": {"field": "layer", "type": "quantitative"},
+          "y": {"field": "gradient_norm", "type": "quantitative", "scale": {"type": "symlog", "constant": 0.0001}, "title": "gradient norm"},
+          "color": {"field": "model", "type": "nominal"}, "column": {"field": "stack", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'stack', g.stack, 'layer', g.layer, 'gradient_norm', g.gradient_norm,
+                                     'relative_gradient_norm', g.relative_gradient_norm,
+                                     'stream_gradient_norm', g.stream_gradient_norm, 'update_norm', g.update_norm)))
+      FROM residual_plot_options(options) o, LATERAL residual_layer_gradients(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_layer_gradients(jsonb, regclass, name, name)
+    IS 'residual_layer_gradients as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_probe(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Relative norms of gradients and updates, a point a tensor', '{"type": "point", "filled": true}',
+        '{"x": {"field": "relative_gradient_norm", "type": "quantitative", "scale": {"type": "symlog", "constant": 0.000001}, "title": "relative gradient norm"},
+          "y": {"field": "relative_update_norm", "type": "quantitative", "title": "relative update norm"},
+          "color": {"field": "sublayer", "type": "nominal"}, "shape": {"field": "stack", "type": "nominal"},
+          "column": {"field": "model", "type": "nominal"}, "tooltip": {"field": "tensor", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'stack', g.stack, 'layer', g.layer, 'sublayer', g.sublayer, 'tensor', g.tensor,
+                                     'relative_gradient_norm', g.relative_gradient_norm,
+                                     'relative_update_norm', g.relative_update_norm)))
+      FROM residual_plot_options(options) o, LATERAL residual_probe(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_probe(jsonb, regclass, name, name) IS 'residual_probe as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_layer_dependency(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Layer dependency', '"rect"',
+        '{"x": {"field": "on", "type": "ordinal", "title": "depends on sublayer"},
+          "y": {"field": "sublayer", "type": "ordinal"},
+          "color": {"field": "weight", "type": "quantitative"},
+          "column": {"field": "stack", "type": "nominal"}, "row": {"field": "model", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'stack', g.stack, 'sublayer', COALESCE(g.sublayer, g.layer), 'on', g.on_sublayer,
+                                     'weight', COALESCE(g.beta, g.layer_weight), 'dual_weight', g.dual_beta)))
+      FROM residual_plot_options(options) o, LATERAL residual_layer_dependency(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_layer_dependency(jsonb, regclass, name, name)
+    IS 'residual_layer_dependency as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_output_change(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Output change', '{"type": "line", "point": true}',
+        '{"x": {"field": "layers", "type": "quantitative"},
+          "y": {"field": "squared_change", "type": "quantitative", "scale": {"type": "log"}, "title": "squared change of the output"},
+          "color": {"field": "scheme", "type": "nominal"},
+          "column": {"field": "stack", "type": "nominal"}, "row": {"field": "direction", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'scheme', COALESCE(o.model_options->>'scheme', o.label), 'stack', g.stack,
+                                     'direction', g.direction, 'squared_change', NULLIF(g.squared_change, 0),
+                                     'layers', COALESCE(o.model_options->>(g.stack || '_layers'), o.model_options->>'layers',
+                                                        (SELECT l.default_value FROM residual_option_list() l
+                                                          WHERE l.name = g.stack || '_layers' AND NOT o.model_options ? 'model'))::integer)))
+      FROM residual_plot_options(options) o, LATERAL residual_output_change(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_output_change(jsonb, regclass, name, name)
+    IS 'residual_output_change against depth as a Vega-Lite specification; the options are an array, a member a depth';
+
+CREATE FUNCTION residual_plot_similarity(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Similarity of neighbouring layers'' outputs', '{"type": "line", "point": true}',
+        '{"x": {"field": "layer", "type": "quantitative"},
+          "y": {"field": "cosine", "type": "quantitative", "scale": {"zero": false}},
+          "color": {"field": "model", "type": "nominal"}, "column": {"field": "stack", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'stack', g.stack, 'layer', g.layer, 'cosine', g.previous_layer,
+                                     'tokens', g.tokens, 'output', g.output)) FILTER (WHERE g.previous_layer IS NOT NULL))
+      FROM residual_plot_options(options) o, LATERAL residual_similarity(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_similarity(jsonb, regclass, name, name) IS 'residual_similarity as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_attention_stats(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Entropy of attention by layer, a point a head', '{"type": "point", "filled": true}',
+        '{"x": {"field": "layer", "type": "quantitative"}, "y": {"field": "entropy", "type": "quantitative", "title": "entropy (nats)"},
+          "size": {"field": "one_hot_share", "type": "quantitative"}, "color": {"field": "model", "type": "nominal"},
+          "column": {"field": "attention", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'attention', concat_ws(' ', g.stack, g.attention), 'layer', g.layer, 'head', g.head,
+                                     'entropy', g.entropy, 'one_hot_share', COALESCE(g.one_hot_share, 0), 'divergence', g.divergence,
+                                     'max_score', g.max_score)))
+      FROM residual_plot_options(options) o, LATERAL residual_attention_stats(o.model_options, corpus, source, target) g;
+END;
+COMMENT ON FUNCTION residual_plot_attention_stats(jsonb, regclass, name, name)
+    IS 'residual_attention_stats as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_adam_condition(options jsonb, corpus regclass, source name, target name)
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Share of gradients below a size, by layer', '{"type": "line", "point": true}',
+        '{"x": {"field": "bound", "type": "quantitative", "scale": {"type": "log"}, "title": "size"},
+          "y": {"field": "share", "type": "quantitative", "scale": {"type": "symlog", "constant": 0.0001}},
+          "color": {"field": "layer", "type": "ordinal"}, "column": {"field": "stack", "type": "nominal"},
+          "row": {"field": "model", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'stack', COALESCE(g.stack, 'embeddings'), 'layer', g.layer, 'bound', b.bound,
+                                     'share', b.share, 'gradient_rms', g.gradient_rms, 'condition', g.condition,
+                                     'frobenius_norm', g.frobenius_norm)))
+      FROM residual_plot_options(options) o, LATERAL residual_adam_condition(o.model_options, corpus, source, target) g,
+           LATERAL (VALUES (1e-6, g.below_1e6), (1e-7, g.below_1e7), (1e-8, g.below_1e8), (1e-9, g.below_1e9),
+                           (1e-10, g.below_1e10), (1e-11, g.below_1e11), (1e-12, g.below_1e12)) b (bound, share);
+END;
+COMMENT ON FUNCTION residual_plot_adam_condition(jsonb, regclass, name, name)
+    IS 'residual_adam_condition as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_adam_curve(options jsonb DEFAULT '{}')
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Adam''s Jacobian against the size of gradients', '{"type": "line", "point": true}',
+        '{"x": {"field": "gradient_size", "type": "quantitative", "scale": {"type": "log"}, "title": "standard deviation of gradients"},
+          "y": {"field": "norm", "type": "quantitative", "scale": {"type": "log"}},
+          "color": {"field": "kind", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('gradient_size', g.gradient_size, 'kind', n.kind, 'norm', n.norm)))
+      FROM residual_adam_curve(options) g,
+           LATERAL (VALUES ('spectral', g.spectral_norm), ('Frobenius', g.frobenius_norm)) n (kind, norm);
+END;
+COMMENT ON FUNCTION residual_plot_adam_curve(jsonb) IS 'residual_adam_curve as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_cost(options jsonb DEFAULT '{}')
+RETURNS jsonb LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Cost in proportion to Post-LN', '"point"',
+        '{"x": {"field": "ratio", "type": "quantitative", "scale": {"zero": false}},
+          "y": {"field": "quantity", "type": "nominal"}, "color": {"field": "model", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', o.label, 'quantity', g.quantity, 'value', g.value, 'unit', g.unit, 'ratio', g.ratio)))
+      FROM residual_plot_options(options) o, LATERAL residual_cost(o.model_options) g;
+END;
+COMMENT ON FUNCTION residual_plot_cost(jsonb) IS 'residual_cost as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_training_log(VARIADIC jobs bigint[])
+RETURNS jsonb LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Loss while training', '{"type": "line", "point": true}',
+        '{"x": {"field": "step", "type": "quantitative"},
+          "y": {"field": "loss", "type": "quantitative", "scale": {"zero": false}},
+          "color": {"field": "model", "type": "nominal"}, "strokeDash": {"field": "of", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('model', concat_ws(' ', 'job', t.job, j.model), 'step', t.step, 'of', l.kind, 'loss', l.loss)
+                  ORDER BY t.job, t.step, l.kind))
+      FROM residual_training_log t JOIN residual_jobs j ON j.job = t.job,
+           LATERAL (VALUES ('training', t.loss), ('validation', t.validation_loss)) l (kind, loss)
+     WHERE t.job = ANY (jobs) AND l.loss IS NOT NULL;
+END;
+COMMENT ON FUNCTION residual_plot_training_log(bigint[]) IS 'residual_training_log of some jobs as a Vega-Lite specification';
+
+CREATE FUNCTION residual_plot_gradient_stats(job bigint)
+RETURNS jsonb LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT residual_plot_specification('Gradient norm by layer while training', '{"type": "line", "point": true}',
+        '{"x": {"field": "layer", "type": "quantitative"},
+          "y": {"field": "gradient_norm", "type": "quantitative", "scale": {"type": "symlog", "constant": 0.0001}, "title": "gradient norm"},
+          "color": {"field": "step", "type": "ordinal"}, "column": {"field": "stack", "type": "nominal"}}',
+        jsonb_agg(jsonb_build_object('step', g.step, 'stack', g.stack, 'layer', g.layer, 'gradient_norm', g.gradient_norm,
+                                     'update_norm', g.update_norm) ORDER BY g.step, g.stack, g.layer))
+      FROM (SELECT s.step, s.stack, s.layer, sqrt(sum(s.gradient_norm ^ 2)) AS gradient_norm, sqrt(sum(s.update_norm ^ 2)) AS update_norm
+              FROM residual_gradient_stats s
+             WHERE s.job = residual_plot_gradient_stats.job AND s.layer IS NOT NULL GROUP BY s.step, s.stack, s.layer) g;
+END;
+COMMENT ON FUNCTION residual_plot_gradient_stats(bigint) IS 'residual_gradient_stats of a job, by layer, as a Vega-Lite specification';
+
 GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_sweeps, residual_sweep_runs,
     residual_sweep_results, residual_models, residual_versions,
     residual_serving, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;
