@@ -27,7 +27,7 @@ SELECT scheme, stack, round(max(ratio) FILTER (WHERE layers = 6)::numeric, 4) AS
   FROM ratios GROUP BY scheme, stack ORDER BY stack, scheme;
 
 \echo
-\echo 2. Cosine of neighbouring layers'' outputs in the upper half of the stack: Pre-LN grows alike, ResiDual does not
+\echo 2. Cosine of the outputs of neighbouring layers in the upper half of the stack: Pre-LN grows alike, ResiDual does not
 WITH cosines AS (
     SELECT f.scheme, f.layers, s.stack, avg(s.previous_layer) AS cosine
       FROM fresh f, LATERAL residual_similarity(f.options, 'pairs', 'en', 'de') s
@@ -40,7 +40,7 @@ SELECT scheme, stack, round(max(cosine) FILTER (WHERE layers = 6)::numeric, 3) A
   FROM cosines c GROUP BY scheme, stack ORDER BY stack, scheme;
 
 \echo
-\echo 3. Squared change of the decoder''s output under a random step of all weights, 24 layers in proportion to 6: Post-LN ~ N (4), Pre-LN ~ log N (1.8)
+\echo 3. Squared change of the output of a stack under a random step of all weights, 24 layers in proportion to 6: Post-LN ~ N (4), Pre-LN ~ log N (1.8)
 WITH changes AS (
     SELECT f.scheme, f.layers, o.stack, exp(avg(ln(o.squared_change))) AS change
       FROM fresh f, LATERAL residual_output_change(f.options, 'pairs', 'en', 'de') o WHERE o.direction = 'random' GROUP BY 1, 2, 3)
@@ -51,7 +51,7 @@ SELECT d.scheme, d.stack, round((d.change / c.change)::numeric, 2) AS "12 / 6", 
  WHERE c.layers = 6 AND d.layers = 12 AND e.layers = 24 ORDER BY d.stack, d.scheme;
 
 \echo
-\echo 4. Sizes of gradients at 24 layers, in the decoder: how many are where Adam''s condition number is bad (at epsilon 1e-8, below about 1e-7)?
+\echo 4. Sizes of gradients at 24 layers, in the decoder: how many are where the number of Adam is bad (at epsilon 1e-8, below about 1e-7)?
 SELECT f.scheme, round(min(c.gradient_rms)::numeric, 7) AS least_rms, round(max(c.gradient_rms)::numeric, 7) AS largest_rms,
        round((sum(c.below_1e6 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-6", round((sum(c.below_1e7 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-7",
        round((sum(c.below_1e8 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-8",
