@@ -51,7 +51,7 @@ SELECT d.scheme, d.stack, round((d.change / c.change)::numeric, 2) AS "12 / 6", 
  WHERE c.layers = 6 AND d.layers = 12 AND e.layers = 24 ORDER BY d.stack, d.scheme;
 
 \echo
-\echo 4. Sizes of gradients at 24 layers, in the decoder: how many are where the number of Adam is bad (at epsilon 1e-8, below about 1e-7)?
+\echo 4. Sizes of gradients at 24 layers, in the decoder: how many are where the condition number of Adam is bad (at epsilon 1e-8, below about 1e-7)?
 SELECT f.scheme, round(min(c.gradient_rms)::numeric, 7) AS least_rms, round(max(c.gradient_rms)::numeric, 7) AS largest_rms,
        round((sum(c.below_1e6 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-6", round((sum(c.below_1e7 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-7",
        round((sum(c.below_1e8 * c.elements) / sum(c.elements))::numeric, 4) AS "below 1e-8",
