@@ -218,6 +218,7 @@ ENGINE_OBJS = \
 	src/base/context.o \
 	src/base/random.o \
 	src/base/threads.o \
+	src/base/turns.o \
 	src/base/digest.o \
 	src/base/spill.o \
 	src/base/utf8.o \

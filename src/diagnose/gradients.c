@@ -117,7 +117,7 @@ make_update(RnContext *ctx, const RnProbe *probe, RnOptimizer *optimizer, const 
 {
 	RnUpdate	update;
 
-	rn_optimizer_reduce(optimizer, probe->lane, 0, (rn_real *const *) &with->gradients);
+	rn_optimizer_reduce(optimizer, probe->lane, 0, (rn_real *const *) &with->gradients, 0);
 	RN_TRY(probe->kernels->synchronize(ctx, probe->lane));
 	update.values = with->values;
 	update.gradient = with->gradients;

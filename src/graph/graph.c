@@ -254,7 +254,16 @@ rn_graph_param_gradient(const RnGraph *graph, const RnParam *param)
 {
 	if (param == NULL || graph->pass.gradients == NULL || (param->flags & RN_PARAM_FROZEN) != 0)
 		return NULL;
+	if (graph->pass.shared != NULL && (param->flags & RN_PARAM_ONCE) != 0)
+		return graph->pass.shared + param->offset;
 	return graph->pass.gradients + param->offset;
+}
+
+void
+rn_node_shares(RnGraph *graph, RnNode *node, const RnParam *param)
+{
+	if (graph->pass.shared != NULL && (param->flags & RN_PARAM_ONCE) != 0)
+		node->in_turn = param;
 }
 
 RnDropout
@@ -589,15 +598,40 @@ prepare_backward(RnGraph *graph, RnNode *node)
 	}
 }
 
-static void
-run_backward(RnGraph *graph, RnNode *node)
+/* An operation that adds to a gradient of several passes does so when it is this pass's turn. */
+static RnStatus
+backward_in_turn(RnContext *ctx, RnGraph *graph, RnNode *node)
+{
+	int			thing = (int) (node->in_turn - graph->pass.params->items);
+
+	switch (rn_turns_wait(graph->pass.turns, thing, graph->pass.turn))
+	{
+		case RN_TURN_MINE:
+			break;
+		case RN_TURN_PASSED:
+			return rn_fail(ctx, RN_INTERNAL, "%s: parameter \"%s\" is used twice in a pass", node->op->name,
+						   node->in_turn->name);
+		case RN_TURN_GIVEN_UP:
+			return rn_fail(ctx, RN_CANCELLED, "computation was stopped");
+	}
+	node->op->backward(graph, node);
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	rn_turns_done(graph->pass.turns, thing);
+	return RN_OK;
+}
+
+static RnStatus
+run_backward(RnContext *ctx, RnGraph *graph, RnNode *node)
 {
 	int			time = 2 * graph->n_nodes - node->index;
 	int			k;
 
 	spoil_born(graph, time);
 	prepare_backward(graph, node);
-	node->op->backward(graph, node);
+	if (node->in_turn != NULL)
+		RN_TRY(backward_in_turn(ctx, graph, node));
+	else
+		node->op->backward(graph, node);
 	for (k = 0; k < node->n_uses; k++)
 	{
 		RnUse	   *use = &node->uses[k];
@@ -607,6 +641,7 @@ run_backward(RnGraph *graph, RnNode *node)
 									   place_of(graph, use->tensor->state->grad));
 	}
 	spoil_dead(graph, time);
+	return RN_OK;
 }
 
 RnStatus
@@ -624,7 +659,7 @@ rn_graph_backward(RnContext *ctx, RnGraph *graph)
 	{
 		RN_TRY(check_stop(ctx, graph));
 		if (node->active)
-			run_backward(graph, node);
+			RN_TRY(run_backward(ctx, graph, node));
 	}
 	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
 	graph->stage = RN_GRAPH_BACKWARD_DONE;

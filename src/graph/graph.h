@@ -21,6 +21,7 @@
 #ifndef RN_GRAPH_H
 #define RN_GRAPH_H
 
+#include "base/turns.h"
 #include "graph/param.h"
 #include "kernels/kernel.h"
 
@@ -46,6 +47,10 @@ typedef struct RnPass
 	int			training;		/* dropout on */
 	uint64_t	seed;
 	uint32_t	step;			/* update, keys the dropout */
+	rn_real    *shared;			/* flat, device: where gradients of parameters of flag RN_PARAM_ONCE go, those of
+								 * several passes in turn; NULL: to gradients, which then need not reach so far */
+	RnTurns    *turns;			/* whose things are parameters; with shared */
+	int			turn;			/* of this pass */
 	const volatile int *stop;	/* set: the pass ends with RN_CANCELLED after the operation at hand; or NULL */
 } RnPass;
 

@@ -109,6 +109,7 @@ struct RnNode
 	RnOutput   *outputs;
 	RnMemory   *memories;
 	int			trains;			/* has parameters that want a gradient */
+	const RnParam *in_turn;		/* whose gradient it shares with other passes; NULL: none */
 	int			root;			/* gradients begin here (a loss) */
 	int			active;			/* runs backwards */
 	void	   *spec;			/* the operation's own */
@@ -205,6 +206,9 @@ extern const rn_real *rn_graph_param(const RnGraph *graph, const RnParam *param)
 
 /* Where the gradient of a parameter goes; NULL: not wanted, or no parameter. */
 extern rn_real *rn_graph_param_gradient(const RnGraph *graph, const RnParam *param);
+
+/* A node that adds to the gradient of this parameter does so in turn, where the pass has turns. */
+extern void rn_node_shares(RnGraph *graph, RnNode *node, const RnParam *param);
 
 /* The next site number and, in training, the rate. */
 extern RnDropout rn_graph_dropout(RnGraph *graph, double rate);

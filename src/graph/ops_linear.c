@@ -73,7 +73,7 @@ joined_rows(const RnParams *params, const RnParam *param, int n)
 		return -1;
 	for (i = 0; i < n; i++)
 	{
-		if (param[i].cols != param[0].cols)
+		if (param[i].cols != param[0].cols || param[i].offset != param[0].offset + (size_t) rows * param[0].cols)
 			return -1;
 		rows += param[i].rows;
 	}
@@ -91,7 +91,7 @@ joined_elements(const RnParams *params, const RnParam *param, int n)
 		return -1;
 	for (i = 0; i < n; i++)
 	{
-		if (param[i].rows != 1)
+		if (param[i].rows != 1 || param[i].offset != param[0].offset + (size_t) elements)
 			return -1;
 		elements += param[i].cols;
 	}
@@ -127,5 +127,7 @@ rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bia
 	rn_node_use(node, 0, x);
 	node->uses[0].needs_value = linear.dweight != NULL;
 	node->trains = linear.dweight != NULL || linear.dbias != NULL;
+	if (linear.dweight != NULL)
+		rn_node_shares(graph, node, weight);
 	return rn_node_output(graph, node, 0, x->rows, linear.out);
 }

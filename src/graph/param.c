@@ -78,7 +78,32 @@ rn_params_add(RnContext *ctx, RnParams *params, const RnParam *param)
 		item->ndim = item->rows == 1 ? 1 : 2;
 	item->offset = params->size;
 	params->size += rn_param_size(item);
+	params->once_from = params->size;
 	return params->count++;
+}
+
+static size_t
+place(RnParams *params, int flag, size_t offset)
+{
+	int			i;
+
+	for (i = 0; i < params->count; i++)
+	{
+		RnParam    *param = &params->items[i];
+
+		if ((param->flags & RN_PARAM_ONCE) != flag)
+			continue;
+		param->offset = offset;
+		offset += rn_param_size(param);
+	}
+	return offset;
+}
+
+void
+rn_params_lay_out(RnParams *params)
+{
+	params->once_from = place(params, 0, 0);
+	(void) place(params, RN_PARAM_ONCE, params->once_from);
 }
 
 const RnParam *

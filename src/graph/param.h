@@ -6,7 +6,8 @@
  * flat buffers of rn_params_size() elements (values, gradients, moments), so
  * that shards share values, own gradients, and the optimizer is one loop.
  * Parameters declared one after another lie one after another: q.w, k.w and
- * v.w of one attention are one [3d, d] matrix.
+ * v.w of one attention are one [3d, d] matrix.  Large matrices that are used
+ * once a pass lie apart, at the end: their gradients can be shared (RnPass).
  *
  * src/graph/param.h
  */
@@ -50,7 +51,8 @@ enum
 	RN_PARAM_NORM = 2,			/* gain or shift of a norm */
 	RN_PARAM_BIAS = 4,
 	RN_PARAM_SCHEME = 8,		/* belongs to a residual scheme (omega, gates) */
-	RN_PARAM_FROZEN = 16		/* not trained */
+	RN_PARAM_FROZEN = 16,		/* not trained */
+	RN_PARAM_ONCE = 32			/* a matrix that one operation of a pass reads */
 };
 
 #define RN_PARAM_NAME_LENGTH	64
@@ -77,6 +79,7 @@ typedef struct RnParams
 	int			count;
 	int			capacity;
 	size_t		size;			/* elements of a flat buffer */
+	size_t		once_from;		/* parameters of flag RN_PARAM_ONCE lie from here on, the others before */
 } RnParams;
 
 static inline size_t
@@ -94,6 +97,12 @@ extern void rn_params_free(RnParams *params);
  * (ndim 1) unless flags say otherwise.
  */
 extern int	rn_params_add(RnContext *ctx, RnParams *params, const RnParam *param);
+
+/*
+ * All are declared: those of flag RN_PARAM_ONCE move behind the others, each
+ * kind in the order of declaration.  Without it everything lies as declared.
+ */
+extern void rn_params_lay_out(RnParams *params);
 
 /* NULL when there is none. */
 extern const RnParam *rn_params_find(const RnParams *params, const char *name);

@@ -109,7 +109,9 @@ rn_model_declare(RnContext *ctx, RnModel *model)
 {
 	RN_TRY(declare_embeddings(ctx, model));
 	RN_TRY(declare_stack(ctx, &model->encoder));
-	return declare_stack(ctx, &model->decoder);
+	RN_TRY(declare_stack(ctx, &model->decoder));
+	rn_params_lay_out(&model->params);
+	return RN_OK;
 }
 
 /*

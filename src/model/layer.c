@@ -38,6 +38,7 @@ declare_weight(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place, const
 	RnParam		param;
 
 	name_param(&param, stack, place, name, rows, cols);
+	param.flags = RN_PARAM_ONCE;
 	param.init = RN_INIT_UNIFORM;
 	param.init_scale = bound;
 	if (stack->scheme->init_weight != NULL)

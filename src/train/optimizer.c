@@ -100,7 +100,7 @@ rn_optimizer_free(RnOptimizer *optimizer)
 }
 
 void
-rn_optimizer_reduce(RnOptimizer *optimizer, RnLane *lane, int thread, rn_real *const *gradients)
+rn_optimizer_reduce(RnOptimizer *optimizer, RnLane *lane, int thread, rn_real *const *gradients, size_t own)
 {
 	const RnKernels *kernels = optimizer->kernels;
 	int			i,
@@ -111,7 +111,7 @@ rn_optimizer_reduce(RnOptimizer *optimizer, RnLane *lane, int thread, rn_real *c
 		RnPiece    *piece = &optimizer->pieces[i];
 		rn_real    *sum = gradients[0] + piece->offset;
 
-		for (t = 1; t < optimizer->n_threads; t++)
+		for (t = 1; t < optimizer->n_threads && piece->offset < own; t++)
 		{
 			kernels->scaled_add(lane, piece->n, 1.0, gradients[t] + piece->offset, 1.0, sum);
 			kernels->zero(lane, gradients[t] + piece->offset, piece->n * sizeof(rn_real));

@@ -57,10 +57,11 @@ extern RnStatus rn_optimizer_init(RnContext *ctx, RnOptimizer *optimizer, const 
 extern void rn_optimizer_free(RnOptimizer *optimizer);
 
 /*
- * First round, on each thread: gradients[0] becomes the sum, the others are
- * cleared.  Synchronize the lane before the sums of squares are read.
+ * First round, on each thread: gradients[0] becomes the sum, the others, of
+ * own elements each, are cleared.  Synchronize the lane before the sums of
+ * squares are read.
  */
-extern void rn_optimizer_reduce(RnOptimizer *optimizer, RnLane *lane, int thread, rn_real *const *gradients);
+extern void rn_optimizer_reduce(RnOptimizer *optimizer, RnLane *lane, int thread, rn_real *const *gradients, size_t own);
 
 /* Between: the norm of the sum, pieces in order. */
 extern double rn_optimizer_norm(const RnOptimizer *optimizer);

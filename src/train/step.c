@@ -5,7 +5,9 @@
  * A step is three rounds of the threads: forward and backward over the
  * shards, the sum of the gradients, the update.  A batch is cut into more
  * shards than there are threads, so that activations take less memory; masks
- * are named by rows of the whole batch and do not depend on the cut.
+ * are named by rows of the whole batch and do not depend on the cut.  Threads
+ * add to one gradient of the large matrices, in the order of the shards; of
+ * the rest, which several operations of a pass may use, each has its own.
  *
  * src/train/step.c
  */
@@ -19,7 +21,7 @@
 #include "train/statistics.h"
 #include "train/trainer_state.h"
 
-#define SHARD_TOKENS	1024	/* of the larger side, about: what one pass holds */
+#define SHARD_TOKENS	512 	/* of the larger side, about: what one pass holds */
 #define MEASURED_TOKENS 4096	/* of the batch that a scheme measures before training */
 
 /* ---- rounds of the threads ---- */
@@ -51,9 +53,9 @@ run_round(RnContext *ctx, Round *round, RnThreadWork work)
 	{
 		const RnContext *failed = &trainer->workers[i].ctx;
 
-		if (failed->status == RN_OK || ctx->status != RN_OK)
-			continue;
-		*ctx = *failed;
+		/* threads that gave up because of another one's failure say that they were stopped */
+		if (failed->status != RN_OK && (ctx->status == RN_OK || ctx->status == RN_CANCELLED))
+			*ctx = *failed;
 	}
 	return ctx->status;
 }
@@ -65,8 +67,7 @@ explain_limit(RnContext *ctx, const RnTrainer *trainer, const RnTrainerWorker *w
 	size_t		most = trainer->options.memory_limit;
 
 	if (ctx->status != RN_NO_MEMORY || most == 0 ||
-		(pass + trainer->params->size * sizeof(rn_real)) * (size_t) trainer->n_workers +
-		3 * trainer->params->size * sizeof(rn_real) < most)
+		pass * (size_t) trainer->n_workers + rn_trainer_fixed_memory(trainer->params, trainer->n_workers) < most)
 		return ctx->status;
 	rn_context_reset(ctx);
 	rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
@@ -98,6 +99,12 @@ pass_shard(Round *round, RnTrainerWorker *worker, int shard)
 	pass.seed = (uint64_t) trainer->options.config->seed;
 	pass.step = (uint32_t) trainer->optimizer.updates;
 	pass.stop = trainer->options.stop;
+	if (round->backward && trainer->n_workers > 1)
+	{
+		pass.shared = trainer->gradients[0];
+		pass.turns = trainer->turns;
+		pass.turn = shard;
+	}
 	memset(&loss, 0, sizeof(loss));
 	rn_graph_begin(worker->graph, &pass);
 	rn_model_loss(model, worker->graph, &packed, round->gradient_scale, NULL, &loss, NULL);
@@ -115,13 +122,14 @@ pass_work(void *arg, int thread, int n_threads)
 {
 	Round	   *round = arg;
 	RnTrainerWorker *worker = &round->trainer->workers[thread];
-	int			turn;
+	int			shard;
 
-	for (turn = 0; turn * n_threads < round->shards; turn++)
+	for (shard = thread; shard < round->shards && worker->ctx.status == RN_OK; shard += n_threads)
 	{
-		if (worker->ctx.status != RN_OK)
-			return;
-		pass_shard(round, worker, turn * n_threads + thread);
+		if (pass_shard(round, worker, shard) != RN_OK)
+			rn_turns_give_up(round->trainer->turns);
+		else if (round->backward)
+			rn_turns_over(round->trainer->turns, shard);
 	}
 }
 
@@ -133,7 +141,7 @@ reduce_work(void *arg, int thread, int n_threads)
 	RnTrainerWorker *worker = &trainer->workers[thread];
 
 	(void) n_threads;
-	rn_optimizer_reduce(&trainer->optimizer, worker->lane, thread, trainer->gradients);
+	rn_optimizer_reduce(&trainer->optimizer, worker->lane, thread, trainer->gradients, trainer->params->once_from);
 	trainer->options.kernels->synchronize(&worker->ctx, worker->lane);
 }
 
@@ -178,7 +186,7 @@ clear_gradients(RnTrainer *trainer)
 	{
 		RnTrainerWorker *worker = &trainer->workers[i];
 
-		kernels->zero(worker->lane, worker->gradients, trainer->params->size * sizeof(rn_real));
+		kernels->zero(worker->lane, worker->gradients, rn_trainer_gradient_size(trainer->params, i) * sizeof(rn_real));
 		kernels->synchronize(&ctx, worker->lane);
 	}
 	trainer->dirty = 0;
@@ -193,6 +201,7 @@ pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 	int64_t		a_turn = (int64_t) SHARD_TOKENS * round->trainer->n_workers;
 
 	round->batch = batch;
+	rn_turns_begin(round->trainer->turns);
 	round->shards = (int) ((larger + a_turn - 1) / a_turn) * round->trainer->n_workers;
 	return run_round(ctx, round, pass_work);
 }

@@ -11,12 +11,24 @@
 
 #include "train/trainer_state.h"
 
+size_t
+rn_trainer_gradient_size(const RnParams *params, int worker)
+{
+	return worker == 0 ? params->size : params->once_from;
+}
+
+/* Weights, two moments, gradients. */
+size_t
+rn_trainer_fixed_memory(const RnParams *params, int n_workers)
+{
+	return (4 * params->size + (size_t) (n_workers - 1) * params->once_from) * sizeof(rn_real);
+}
+
 /* What is needed before the first batch is seen. */
 static RnStatus
 check_memory(RnContext *ctx, const RnTrainerOptions *options, int n_workers, size_t *left)
 {
-	size_t		size = rn_model_params(options->model)->size;
-	size_t		fixed = size * sizeof(rn_real) * (size_t) (3 + n_workers);
+	size_t		fixed = rn_trainer_fixed_memory(rn_model_params(options->model), n_workers);
 
 	*left = 0;
 	if (options->memory_limit == 0)
@@ -34,15 +46,17 @@ check_memory(RnContext *ctx, const RnTrainerOptions *options, int n_workers, siz
 }
 
 static RnStatus
-create_worker(RnContext *ctx, RnTrainer *trainer, RnTrainerWorker *worker, size_t limit)
+create_worker(RnContext *ctx, RnTrainer *trainer, int number, size_t limit)
 {
 	const RnKernels *kernels = trainer->options.kernels;
+	RnTrainerWorker *worker = &trainer->workers[number];
+	size_t		size = rn_trainer_gradient_size(trainer->params, number);
 
 	RN_TRY(kernels->lane_create(ctx, &worker->lane));
 	RN_TRY(rn_graph_create(ctx, kernels, worker->lane, &worker->graph));
 	rn_graph_limit(worker->graph, limit);
 	RN_TRY(rn_packer_create(ctx, &worker->packer));
-	return kernels->allocate(ctx, trainer->params->size * sizeof(rn_real), (void **) &worker->gradients);
+	return kernels->allocate(ctx, size * sizeof(rn_real), (void **) &worker->gradients);
 }
 
 static RnStatus
@@ -58,10 +72,11 @@ create_parts(RnContext *ctx, RnTrainer *trainer)
 	trainer->places = calloc((size_t) trainer->n_averages + 1, sizeof(uint64_t));
 	if (trainer->workers == NULL || trainer->gradients == NULL || trainer->places == NULL)
 		return rn_out_of_memory(ctx, (size_t) trainer->n_workers * sizeof(RnTrainerWorker));
+	RN_TRY(rn_turns_create(ctx, trainer->params->count, &trainer->turns));
 	RN_TRY(options->kernels->allocate(ctx, trainer->params->size * sizeof(rn_real), (void **) &trainer->values));
 	for (i = 0; i < trainer->n_workers; i++)
 	{
-		RN_TRY(create_worker(ctx, trainer, &trainer->workers[i], limit));
+		RN_TRY(create_worker(ctx, trainer, i, limit));
 		trainer->gradients[i] = trainer->workers[i].gradients;
 	}
 	return rn_optimizer_init(ctx, &trainer->optimizer, trainer->params, options->config, options->kernels,
@@ -90,14 +105,15 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 }
 
 static void
-free_worker(const RnTrainer *trainer, RnTrainerWorker *worker)
+free_worker(const RnTrainer *trainer, int number)
 {
 	const RnKernels *kernels = trainer->options.kernels;
+	RnTrainerWorker *worker = &trainer->workers[number];
 
 	rn_graph_free(worker->graph);
 	rn_packer_free(worker->packer);
 	if (worker->gradients != NULL)
-		kernels->release(worker->gradients, trainer->params->size * sizeof(rn_real));
+		kernels->release(worker->gradients, rn_trainer_gradient_size(trainer->params, number) * sizeof(rn_real));
 	if (worker->change != NULL)
 		kernels->release(worker->change, RN_PIECE_MOST * sizeof(rn_real));
 	if (worker->lane != NULL)
@@ -112,13 +128,14 @@ rn_trainer_free(RnTrainer *trainer)
 	if (trainer == NULL)
 		return;
 	for (i = 0; trainer->workers != NULL && i < trainer->n_workers; i++)
-		free_worker(trainer, &trainer->workers[i]);
+		free_worker(trainer, i);
 	free(trainer->workers);
 	free(trainer->gradients);
 	if (trainer->values != NULL)
 		trainer->options.kernels->release(trainer->values, trainer->params->size * sizeof(rn_real));
 	if (trainer->optimizer.kernels != NULL)
 		rn_optimizer_free(&trainer->optimizer);
+	rn_turns_free(trainer->turns);
 	free(trainer->places);
 	free(trainer->received);
 	free(trainer->state);

@@ -17,7 +17,8 @@ typedef struct RnTrainerWorker
 	RnLane	   *lane;
 	RnGraph    *graph;
 	RnPacker   *packer;
-	rn_real    *gradients;		/* flat, device; clear between steps, but see shown */
+	rn_real    *gradients;		/* flat, device; clear between steps, but see shown; the first worker's holds the
+								 * shared ones, those of others end before */
 	rn_real    *change;			/* [RN_PIECE_MOST], device; NULL before statistics were wanted */
 	double		loss;			/* sums over the batch's tokens of this thread */
 	double		nll;
@@ -43,6 +44,7 @@ struct RnTrainer
 	int			n_workers;
 	RnTrainerWorker *workers;
 	rn_real   **gradients;		/* [n_workers] those of the workers */
+	RnTurns    *turns;			/* of the parameters' shared gradients */
 	rn_real    *values;			/* flat, device */
 	RnOptimizer optimizer;
 	RnDataPosition next;		/* where the next step reads */
@@ -61,6 +63,10 @@ struct RnTrainer
 	size_t	   *received;		/* [planes * params + 1] bytes of each part; NULL before the first */
 	char	   *state;			/* the part of that name */
 };
+
+/* Elements of a worker's gradients; bytes of all that does not depend on the batch. */
+extern size_t rn_trainer_gradient_size(const RnParams *params, int worker);
+extern size_t rn_trainer_fixed_memory(const RnParams *params, int n_workers);
 
 /* Elements first .. first + n - 1 of a plane, from and to the host (plane.c). */
 extern RnStatus rn_plane_read(RnContext *ctx, RnTrainer *trainer, int plane, size_t first, size_t n, rn_real *host);

@@ -198,7 +198,7 @@ make_update(GoldenCase *this_case, AdamRun *run, rn_real *empty, double rate)
 	gradients[0] = empty;
 	gradients[1] = this_case->gradients;
 	for (thread = 0; thread < N_THREADS; thread++)
-		rn_optimizer_reduce(&run->optimizer, this_case->lane, thread, gradients);
+		rn_optimizer_reduce(&run->optimizer, this_case->lane, thread, gradients, run->optimizer.size);
 	this_case->kernels->synchronize(&this_case->ctx, this_case->lane);
 	norm = rn_optimizer_norm(&run->optimizer);
 	update.values = run->values;

@@ -1,6 +1,6 @@
 /*
  * test_base.c
- *		Arena, threads and random numbers.
+ *		Threads, turns and random numbers.
  *
  * Philox is held to the known-answer values published with Random123; what is
  * derived from it to what a distribution must show.
@@ -15,6 +15,7 @@
 
 #include "base/random.h"
 #include "base/threads.h"
+#include "base/turns.h"
 #include "check.h"
 
 #define N_DRAWS	200000
@@ -240,6 +241,90 @@ test_threads(void)
 	rn_threads_free(NULL);
 }
 
+/* What threads do in turn: which turn did each thing when, and what must not be. */
+#define THINGS	3
+#define TURNS	60
+
+typedef struct Doings
+{
+	RnTurns    *turns;
+	int			order[THINGS][TURNS];
+	int			done[THINGS];
+	int			twice;			/* a second time in one turn was let through */
+	int			woken;			/* threads that were told of the giving up */
+} Doings;
+
+/* Every fifth turn leaves the second thing out; things are done in an order of the turn's own. */
+static void
+do_in_turn(void *arg, int thread, int n_threads)
+{
+	Doings	   *doings = arg;
+	int			turn,
+				k;
+
+	for (turn = thread; turn < TURNS; turn += n_threads)
+	{
+		for (k = 0; k < THINGS; k++)
+		{
+			int			thing = (k + turn) % THINGS;
+
+			if (thing == 1 && turn % 5 == 0)
+				continue;
+			if (rn_turns_wait(doings->turns, thing, turn) != RN_TURN_MINE)
+				return;
+			doings->order[thing][doings->done[thing]++] = turn;
+			rn_turns_done(doings->turns, thing);
+			if (rn_turns_wait(doings->turns, thing, turn) != RN_TURN_PASSED)
+				doings->twice++;
+		}
+		rn_turns_over(doings->turns, turn);
+	}
+}
+
+/* The first thread never does its turn. */
+static void
+give_up_first(void *arg, int thread, int n_threads)
+{
+	Doings	   *doings = arg;
+
+	(void) n_threads;
+	if (thread == 0)
+		rn_turns_give_up(doings->turns);
+	else if (rn_turns_wait(doings->turns, 0, thread) == RN_TURN_GIVEN_UP)
+		__atomic_add_fetch(&doings->woken, 1, __ATOMIC_RELAXED);
+}
+
+static void
+test_turns(void)
+{
+	RnContext	ctx;
+	RnThreads  *threads;
+	Doings		doings;
+	int			thing,
+				i,
+				right = 1;
+
+	memset(&doings, 0, sizeof(doings));
+	rn_context_reset(&ctx);
+	if (!CHECK(rn_threads_create(&ctx, 4, &threads) == RN_OK && rn_turns_create(&ctx, THINGS, &doings.turns) == RN_OK,
+			   "threads that take turns"))
+		return;
+	rn_turns_begin(doings.turns);
+	rn_threads_run(threads, do_in_turn, &doings);
+	CHECK(doings.done[0] == TURNS && doings.done[1] == TURNS - TURNS / 5 && doings.done[2] == TURNS,
+		  "all turns do what they do not leave out");
+	for (thing = 0; thing < THINGS; thing++)
+		for (i = 1; i < doings.done[thing]; i++)
+			right &= doings.order[thing][i] > doings.order[thing][i - 1];
+	CHECK(right, "in the order of turns");
+	CHECK(doings.twice == 0, "and none twice");
+	rn_turns_begin(doings.turns);
+	rn_threads_run(threads, give_up_first, &doings);
+	CHECK(doings.woken == 3, "who waits hears of a failure");
+	rn_turns_free(doings.turns);
+	rn_threads_free(threads);
+}
+
 int
 main(void)
 {
@@ -249,5 +334,6 @@ main(void)
 	test_shuffle();
 	test_dropout();
 	test_threads();
+	test_turns();
 	return check_done();
 }

@@ -444,7 +444,7 @@ learn(World *world, RnGraph *graph, RnOptimizer *optimizer, int updates)
 		loss = batch_loss(world, graph, 1, k);
 		if (k > updates - 10)
 			mean += loss / 10;
-		rn_optimizer_reduce(optimizer, world->lane, 0, &world->gradients);
+		rn_optimizer_reduce(optimizer, world->lane, 0, &world->gradients, 0);
 		world->kernels->synchronize(&world->ctx, world->lane);
 		norm = rn_optimizer_norm(optimizer);
 		update.values = world->values;
