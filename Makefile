@@ -207,6 +207,7 @@ ENGINE_OBJS = \
 	src/model/residual/dlcl.o \
 	src/graph/graph.o \
 	src/graph/plan.o \
+	src/graph/run.o \
 	src/graph/param.o \
 	src/graph/ops_linear.o \
 	src/graph/ops_pointwise.o \
