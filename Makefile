@@ -91,7 +91,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose plots evaluate compare sweep damaged
+REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
@@ -191,6 +191,7 @@ ENGINE_OBJS = \
 	src/model/declare.o \
 	src/model/layer.o \
 	src/model/transformer.o \
+	src/model/joined.o \
 	src/model/decoder.o \
 	src/model/profile.o \
 	src/model/residual/schemes.o \

@@ -111,7 +111,9 @@ pass_again(RnContext *ctx, const RnProbe *probe, RnGraph *graph, const rn_real *
 	rn_graph_begin(graph, &pass);
 	rn_model_loss(probe->model, graph, probe->batch, 1, NULL, &loss, &watch);
 	RN_TRY(rn_graph_forward(ctx, graph));
-	RN_TRY(compare(ctx, probe, probe->encoder.output, watch.encoder_output, &change->encoder_squares, &change->encoder));
+	if (probe->encoder.n > 0)
+		RN_TRY(compare(ctx, probe, probe->encoder.output, watch.encoder_output, &change->encoder_squares,
+					   &change->encoder));
 	return compare(ctx, probe, probe->decoder.output, watch.decoder_output, &change->decoder_squares, &change->decoder);
 }
 

@@ -51,6 +51,8 @@ rows_through(const RnModel *model, const RnParam *param, const RnModelBatch *bat
 		if (param == &items[layer->cross_attention.weights + 1] || param == &items[layer->cross_attention.weights + 2])
 			return batch->source.rows;
 	}
+	if (param->stack == RN_STACK_DECODER && !rn_model_has_encoder(model))
+		return batch->source.rows + batch->target.rows;
 	return batch->target.rows;
 }
 
@@ -63,6 +65,23 @@ attention_flops(const RnPacked *queries, const RnPacked *keys, int width)
 
 	for (s = 0; s < queries->n_sentences; s++)
 		sum += 4.0 * width * (queries->offsets[s + 1] - queries->offsets[s]) * (keys->offsets[s + 1] - keys->offsets[s]);
+	return sum;
+}
+
+/* Of one sequence for each sentence, source and target. */
+static double
+joined_attention_flops(const RnModelBatch *batch, int width)
+{
+	double		sum = 0;
+	int			s;
+
+	for (s = 0; s < batch->source.n_sentences; s++)
+	{
+		double		length = batch->source.offsets[s + 1] - batch->source.offsets[s] +
+			batch->target.offsets[s + 1] - batch->target.offsets[s];
+
+		sum += 4.0 * width * length * length;
+	}
 	return sum;
 }
 
@@ -87,11 +106,11 @@ rn_cost_forward(const RnModel *model, const RnModelBatch *batch)
 		else
 			sum += 2.0 * rn_param_size(param) * rows;
 	}
+	if (!rn_model_has_encoder(model))
+		return sum + model->decoder.scheme.layers * joined_attention_flops(batch, width);
 	sum += model->encoder.scheme.layers * attention_flops(&batch->source, &batch->source, width);
 	sum += model->decoder.scheme.layers * attention_flops(&batch->target, &batch->target, width);
-	if (model->decoder.scheme.sublayers_per_layer > 2)
-		sum += model->decoder.scheme.layers * attention_flops(&batch->target, &batch->source, width);
-	return sum;
+	return sum + model->decoder.scheme.layers * attention_flops(&batch->target, &batch->source, width);
 }
 
 /* ---- a made-up corpus of one batch ---- */

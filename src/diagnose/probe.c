@@ -140,7 +140,7 @@ keep_attention(RnGraph *graph, RnProbeStack *stack)
 
 	for (kind = 0; kind < 2; kind++)
 	{
-		for (l = 0; l < stack->layers; l++)
+		for (l = 0; l < stack->layers && stack->attention[kind][l] != NULL; l++)
 		{
 			stack->probabilities[kind][l] = rn_attention_probabilities(graph, stack->attention[kind][l]);
 			rn_attention_scores(graph, stack->attention[kind][l], &stack->scores[kind][l]);
@@ -165,6 +165,8 @@ rn_probe_run(RnContext *ctx, RnProbe *probe, const volatile int *stop)
 	pass.stop = stop;
 	rn_graph_begin(probe->graph, &pass);
 	rn_model_loss(probe->model, probe->graph, probe->batch, 1.0 / probe->batch->target.rows, NULL, &probe->loss, &watch);
+	if (watch.decoder_rows != NULL)
+		probe->decoder.rows = watch.decoder_rows;
 	keep_attention(probe->graph, &probe->encoder);
 	keep_attention(probe->graph, &probe->decoder);
 	probe->encoder.output = watch.encoder_output;

@@ -330,7 +330,8 @@ answer_output_change(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
 		if (rn_probe_output_change(ctx, diagnosis->probe, values, (const volatile int *) diagnosis->stop,
 								   &change) != RN_OK)
 			break;
-		put_change(table, "encoder", what, step, change.encoder, change.encoder_squares);
+		if (diagnosis->probe->encoder.n > 0)
+			put_change(table, "encoder", what, step, change.encoder, change.encoder_squares);
 		put_change(table, "decoder", what, step, change.decoder, change.decoder_squares);
 	}
 	free(values);

@@ -83,6 +83,9 @@ extern RnTensor *rn_add(RnGraph *graph, RnTensor *a, double alpha, RnTensor *b, 
 /* sum over i of weight[first + i] * x[i]; weight a parameter of any shape, counted flat. */
 extern RnTensor *rn_weighted_sum(RnGraph *graph, int n, RnTensor *const *x, const RnParam *weight, int first);
 
+/* Rows of x, n ranges one after another: count[i] rows from first[i] on.  Arrays live until the pass is over. */
+extern RnTensor *rn_rows(RnGraph *graph, RnTensor *x, int n, const int32_t *first, const int32_t *count);
+
 /*
  * Look at values while the pass runs, when it has come this far: tensors [n]
  * are whole and in device memory.  The observer may change parameter values

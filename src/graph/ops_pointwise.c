@@ -235,6 +235,81 @@ rn_weighted_sum(RnGraph *graph, int n, RnTensor *const *x, const RnParam *weight
 	return rn_node_output(graph, node, 0, x[0]->rows, x[0]->cols);
 }
 
+/* ---- rows ---- */
+
+typedef struct Rows
+{
+	int			n;
+	const int32_t *first;		/* [n] */
+	const int32_t *count;		/* [n] */
+} Rows;
+
+static void
+rows_forward(RnGraph *graph, RnNode *node)
+{
+	const Rows *rows = node->spec;
+	const RnTensor *x = node->uses[0].tensor;
+	rn_real    *y = node->outputs[0].tensor->value;
+	int			i;
+
+	for (i = 0; i < rows->n; i++)
+	{
+		size_t		size = (size_t) rows->count[i] * x->cols;
+
+		graph->kernels->copy(graph->lane, y, x->value + (size_t) rows->first[i] * x->cols, size * sizeof(rn_real));
+		y += size;
+	}
+}
+
+/* dx = dy in the rows that were taken, 0 elsewhere */
+static void
+rows_backward(RnGraph *graph, RnNode *node)
+{
+	const Rows *rows = node->spec;
+	const RnUse *use = &node->uses[0];
+	const rn_real *dy = node->outputs[0].grad;
+	int			i;
+
+	if (use->grad == NULL)
+		return;
+	if (!use->accumulate)
+		graph->kernels->zero(graph->lane, use->grad, rn_tensor_size(use->tensor) * sizeof(rn_real));
+	for (i = 0; i < rows->n; i++)
+	{
+		size_t		size = (size_t) rows->count[i] * use->tensor->cols;
+
+		graph->kernels->scaled_add(graph->lane, size, 1.0, dy, 1.0,
+								   use->grad + (size_t) rows->first[i] * use->tensor->cols);
+		dy += size;
+	}
+}
+
+static const RnOp rows_op = {"rows", rows_forward, rows_backward};
+
+RnTensor *
+rn_rows(RnGraph *graph, RnTensor *x, int n, const int32_t *first, const int32_t *count)
+{
+	Rows		rows = {n, first, count};
+	RnNode	   *node;
+	int			total = 0;
+	int			i;
+
+	if (!rn_graph_operand(graph, &rows_op, x))
+		return NULL;
+	for (i = 0; i < n; i++)
+	{
+		if (first[i] < 0 || count[i] < 0 || first[i] > x->rows - count[i])
+			return rn_graph_fail(graph, RN_INVALID, "rows: %d from %d on are not in a tensor of %d rows",
+								 count[i], first[i], x->rows);
+		total += count[i];
+	}
+	node = rn_node_add(graph, &rows_op, 1, 1, 0, &rows, sizeof(rows));
+	if (node == NULL)
+		return NULL;
+	rn_node_use(node, 0, x);
+	return rn_node_output(graph, node, 0, total, x->cols);
+}
+
 /* ---- observe ---- */
 
 typedef struct Observe

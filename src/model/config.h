@@ -166,6 +166,9 @@ extern void rn_config_defaults(RnConfig *config);
  */
 extern RnStatus rn_config_set(RnContext *ctx, RnConfig *config, const char *key, const char *value);
 
+/* Else (architecture "decoder") there is only a decoder. */
+extern int	rn_config_has_encoder(const RnConfig *config);
+
 /* What single options cannot tell: d_model % heads, a scheme's own parameters, lengths without any bound, ... */
 extern RnStatus rn_config_check(RnContext *ctx, const RnConfig *config);
 

@@ -47,14 +47,14 @@ check_scheme_options(RnContext *ctx, const RnConfig *config)
 		const char *name = options[i].name;
 
 		if (rn_config_is_default(config, &options[i]) ||
-			has_word(encoder->options, name) || has_word(decoder->options, name))
+			(rn_config_has_encoder(config) && has_word(encoder->options, name)) || has_word(decoder->options, name))
 			continue;
 		for (j = 0; j < n_infos; j++)
 		{
 			if (!has_word(infos[j].options, name))
 				continue;
 			rn_fail(ctx, RN_INVALID, "option \"%s\" does not apply to residual scheme \"%s\"", name,
-					config->encoder_scheme);
+					rn_config_has_encoder(config) ? config->encoder_scheme : config->decoder_scheme);
 			rn_detail(ctx, "It belongs to scheme \"%s\".", infos[j].name);
 			rn_hint(ctx, "Leave the option out, or choose a scheme that has it.");
 			return ctx->status;
@@ -91,17 +91,17 @@ check_scheme_name(RnContext *ctx, const char *scheme)
 	return ctx->status;
 }
 
+int
+rn_config_has_encoder(const RnConfig *config)
+{
+	return strcmp(config->architecture, "decoder") != 0;
+}
+
 static RnStatus
 check_model(RnContext *ctx, const RnConfig *config)
 {
 	RN_TRY(check_scheme_name(ctx, config->encoder_scheme));
 	RN_TRY(check_scheme_name(ctx, config->decoder_scheme));
-	if (strcmp(config->architecture, "encoder_decoder") != 0)
-	{
-		rn_fail(ctx, RN_UNSUPPORTED, "architecture \"%s\" is not supported yet", config->architecture);
-		rn_hint(ctx, "Use architecture \"encoder_decoder\".");
-		return ctx->status;
-	}
 	if (config->d_model % config->heads != 0)
 	{
 		int			step = config->heads % 2 == 0 ? config->heads : 2 * config->heads;

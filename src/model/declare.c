@@ -52,13 +52,16 @@ declare_embedding(RnContext *ctx, RnModel *model, const char *name, int *number)
 	return ctx->status;
 }
 
+/* One sequence has one table of embeddings. */
 static RnStatus
 declare_embeddings(RnContext *ctx, RnModel *model)
 {
-	if (model->config.share_embeddings == SHARE_ALL)
+	if (model->config.share_embeddings == SHARE_ALL || !rn_model_has_encoder(model))
 	{
 		RN_TRY(declare_embedding(ctx, model, "embed", &model->source_embedding));
 		model->target_embedding = model->output = model->source_embedding;
+		if (model->config.share_embeddings == SHARE_NONE)
+			RN_TRY(declare_embedding(ctx, model, "out_proj", &model->output));
 		return RN_OK;
 	}
 	RN_TRY(declare_embedding(ctx, model, "src_embed", &model->source_embedding));
@@ -108,7 +111,8 @@ RnStatus
 rn_model_declare(RnContext *ctx, RnModel *model)
 {
 	RN_TRY(declare_embeddings(ctx, model));
-	RN_TRY(declare_stack(ctx, &model->encoder));
+	if (rn_model_has_encoder(model))
+		RN_TRY(declare_stack(ctx, &model->encoder));
 	RN_TRY(declare_stack(ctx, &model->decoder));
 	rn_params_lay_out(&model->params);
 	return RN_OK;
@@ -153,7 +157,7 @@ rn_model_initialize(const RnModel *model, uint64_t seed, rn_real *values)
 	const RnSchemeStack *decoder = &model->decoder.scheme;
 
 	rn_params_initialize(&model->params, seed, values);
-	if (encoder->scheme->initialize != NULL)
+	if (rn_model_has_encoder(model) && encoder->scheme->initialize != NULL)
 		encoder->scheme->initialize(encoder, values);
 	if (decoder->scheme->initialize != NULL)
 		decoder->scheme->initialize(decoder, values);

@@ -12,6 +12,11 @@
  * that reorders copies lists of integers, and the cache grows only by what is
  * alive.
  *
+ * Without an encoder the first graph is the decoder's own pass over the
+ * source.  What its layers project is the beginning of their caches (rows of
+ * query, key and value, so that it is one copy a layer), and the source's
+ * rows the beginning of every list.
+ *
  * src/model/decoder.c
  */
 #include "model/transformer.h"
@@ -34,7 +39,7 @@ struct RnDecoder
 	const rn_real *values;		/* lent by begin */
 
 	RnTensor   *memory;			/* the encoder's output */
-	RnTensor  **source;			/* [layers] its keys and values */
+	RnTensor  **source;			/* [layers] its keys and values; without an encoder the source's q, k, v */
 	int32_t    *offsets;		/* [n_sentences + 1] */
 	int			n_sentences;
 	int			longest_source;
@@ -43,10 +48,12 @@ struct RnDecoder
 	int			max_steps;
 	int			steps;			/* positions done */
 	int			rows;			/* of the last one */
-	rn_real   **cache;			/* [layers] [cache_capacity, 2 * d_model] */
+	rn_real   **cache;			/* [layers] [cache_capacity, cache_width] */
+	int			cache_width;	/* 2 * d_model; without an encoder 3 */
 	size_t		cache_capacity; /* rows */
 	size_t		cache_rows;		/* in use */
-	int32_t    *lists;			/* [2][max_rows, max_steps], by turns */
+	int32_t    *lists;			/* [2][max_rows, list_length], by turns */
+	int			list_length;	/* max_steps, and the longest source where it is in the cache */
 
 	int32_t    *integers;		/* what the following point into */
 	int32_t    *write;			/* [max_rows] each */
@@ -69,6 +76,7 @@ rn_decoder_create(RnContext *ctx, const RnModel *model, const RnKernels *kernels
 	if (made == NULL)
 		return rn_out_of_memory(ctx, sizeof(*made));
 	made->model = model;
+	made->cache_width = (rn_model_has_encoder(model) ? 2 : 3) * model->config.d_model;
 	made->kernels = kernels;
 	made->lane = lane;
 	made->source = calloc(layers, sizeof(RnTensor *));
@@ -89,7 +97,7 @@ rn_decoder_create(RnContext *ctx, const RnModel *model, const RnKernels *kernels
 static size_t
 cache_bytes(const RnDecoder *decoder, size_t rows)
 {
-	return rows * 2 * decoder->model->config.d_model * sizeof(rn_real);
+	return rows * decoder->cache_width * sizeof(rn_real);
 }
 
 static void
@@ -131,11 +139,12 @@ static RnStatus
 reserve_rows(RnContext *ctx, RnDecoder *decoder, int max_rows, int max_steps)
 {
 	size_t		n = max_rows;
-	size_t		list_bytes = 2 * n * max_steps * sizeof(int32_t);
+	int			length = max_steps + (rn_model_has_encoder(decoder->model) ? 0 : decoder->longest_source);
+	size_t		list_bytes = 2 * n * length * sizeof(int32_t);
 	size_t		integer_bytes = (8 * n + 1) * sizeof(int32_t);
 	int			i;
 
-	if (max_rows <= decoder->max_rows && max_steps <= decoder->max_steps)
+	if (max_rows <= decoder->max_rows && max_steps <= decoder->max_steps && length <= decoder->list_length)
 		return RN_OK;
 	free(decoder->lists);
 	free(decoder->integers);
@@ -157,6 +166,7 @@ reserve_rows(RnContext *ctx, RnDecoder *decoder, int max_rows, int max_steps)
 	decoder->row_offsets[max_rows] = max_rows;
 	decoder->max_rows = max_rows;
 	decoder->max_steps = max_steps;
+	decoder->list_length = length;
 	return RN_OK;
 }
 
@@ -236,11 +246,54 @@ pass_of(const RnDecoder *decoder, RnPass *pass)
 	pass->values = decoder->values;
 }
 
+static void
+note_encoder(RnDecoder *decoder, const RnPacked *source, const int32_t *source_ids)
+{
+	const RnModelStack *stack = &decoder->model->decoder;
+	int			layer;
+
+	decoder->memory = rn_model_encode(decoder->model, decoder->encoder_graph, source, source_ids, NULL);
+	for (layer = 0; layer < stack->scheme.layers; layer++)
+		decoder->source[layer] = rn_cross_keys_values(&stack->scheme, &stack->layers[layer].cross_attention,
+													  decoder->encoder_graph, decoder->memory);
+}
+
+static void
+note_source(RnDecoder *decoder, const RnPacked *source, const int32_t *source_ids)
+{
+	const RnModel *model = decoder->model;
+	RnStackWatch watch;
+	RnLayerPass pass;
+
+	memset(decoder->source, 0, model->decoder.scheme.layers * sizeof(RnTensor *));
+	memset(&watch, 0, sizeof(watch));
+	memset(&pass, 0, sizeof(pass));
+	pass.graph = decoder->encoder_graph;
+	pass.rows = source;
+	pass.projections = decoder->source;
+	decoder->memory = rn_stack_run(&model->decoder, &pass,
+								   rn_model_embed(model, pass.graph, model->source_embedding, source, source_ids),
+								   &watch);
+}
+
+/* The source's rows come first in every layer's cache. */
+static RnStatus
+begin_cache(RnContext *ctx, RnDecoder *decoder, int rows)
+{
+	int			layer;
+
+	RN_TRY(reserve_cache(ctx, decoder, rows));
+	for (layer = 0; layer < decoder->model->decoder.scheme.layers; layer++)
+		decoder->kernels->copy(decoder->lane, decoder->cache[layer], decoder->source[layer]->value,
+							   cache_bytes(decoder, rows));
+	decoder->cache_rows = rows;
+	return RN_OK;
+}
+
 RnStatus
 rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
 				 const int32_t *source_ids, int max_rows, int max_steps)
 {
-	const RnModelStack *stack = &decoder->model->decoder;
 	RnPass		pass;
 	int			layer;
 
@@ -256,17 +309,19 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 
 	pass_of(decoder, &pass);
 	rn_graph_begin(decoder->encoder_graph, &pass);
-	decoder->memory = rn_model_encode(decoder->model, decoder->encoder_graph, source, source_ids, NULL);
+	if (rn_model_has_encoder(decoder->model))
+		note_encoder(decoder, source, source_ids);
+	else
+		note_source(decoder, source, source_ids);
 	if (decoder->memory != NULL)
 		rn_graph_keep(decoder->encoder_graph, decoder->memory);
-	for (layer = 0; layer < stack->scheme.layers; layer++)
+	for (layer = 0; layer < decoder->model->decoder.scheme.layers; layer++)
 	{
-		decoder->source[layer] = rn_cross_keys_values(&stack->scheme, &stack->layers[layer].cross_attention,
-													  decoder->encoder_graph, decoder->memory);
 		if (decoder->source[layer] != NULL)
 			rn_graph_keep(decoder->encoder_graph, decoder->source[layer]);
 	}
-	if (rn_graph_forward(ctx, decoder->encoder_graph) != RN_OK)
+	if (rn_graph_forward(ctx, decoder->encoder_graph) != RN_OK ||
+		(!rn_model_has_encoder(decoder->model) && begin_cache(ctx, decoder, source->rows) != RN_OK))
 		decoder->memory = NULL;
 	return ctx->status;
 }
@@ -283,7 +338,7 @@ rn_decoder_memory(const RnDecoder *decoder)
 static RnStatus
 grow_lists(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *parent, const int32_t *sentence)
 {
-	size_t		half = (size_t) decoder->max_rows * decoder->max_steps;
+	size_t		half = (size_t) decoder->max_rows * decoder->list_length;
 	int			t = decoder->steps;
 	const int32_t *before = decoder->lists + (t % 2 == 0 ? half : 0);
 	int32_t    *now = decoder->lists + (t % 2 == 0 ? 0 : half);
@@ -291,19 +346,27 @@ grow_lists(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *parent, 
 
 	for (r = 0; r < rows; r++)
 	{
-		int32_t    *list = now + (size_t) r * decoder->max_steps;
+		int32_t    *list = now + (size_t) r * decoder->list_length;
+		int			length;
+		int			k;
 
 		if (sentence[r] < 0 || sentence[r] >= decoder->n_sentences || (t > 0 && (parent[r] < 0 || parent[r] >= decoder->rows)))
 			return rn_fail(ctx, RN_INTERNAL, "decoder: row %d has no such sentence or parent", r);
-		if (t > 0)
-			memcpy(list, before + (size_t) parent[r] * decoder->max_steps, t * sizeof(int32_t));
-		list[t] = (int32_t) (decoder->cache_rows + r);
-		decoder->write[r] = list[t];
-		decoder->first[r] = r * decoder->max_steps;
-		decoder->count[r] = t + 1;
-		decoder->positions[r] = t;
 		decoder->source_first[r] = decoder->offsets[sentence[r]];
 		decoder->source_count[r] = decoder->offsets[sentence[r] + 1] - decoder->offsets[sentence[r]];
+		length = t + (rn_model_has_encoder(decoder->model) ? 0 : decoder->source_count[r]);
+		if (t > 0)
+			memcpy(list, before + (size_t) parent[r] * decoder->list_length, length * sizeof(int32_t));
+		else
+		{
+			for (k = 0; k < length; k++)
+				list[k] = decoder->source_first[r] + k;
+		}
+		list[length] = (int32_t) (decoder->cache_rows + r);
+		decoder->write[r] = list[length];
+		decoder->first[r] = r * decoder->list_length;
+		decoder->count[r] = length + 1;
+		decoder->positions[r] = length;
 	}
 	return RN_OK;
 }
@@ -330,13 +393,14 @@ rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sen
 	packed.offsets = decoder->row_offsets;
 	packed.positions = decoder->positions;
 	packed.row_ids = (const uint32_t *) decoder->row_ids;
-	caches.width = model->config.d_model;
 	caches.own = decoder->cache;
+	caches.own_width = decoder->cache_width;
+	caches.own_first = decoder->cache_width - 2 * model->config.d_model;
 	caches.write = decoder->write;
 	caches.first = decoder->first;
 	caches.count = decoder->count;
-	caches.list = decoder->lists + (decoder->steps % 2 == 0 ? 0 : (size_t) decoder->max_rows * decoder->max_steps);
-	caches.max_count = decoder->steps + 1;
+	caches.list = decoder->lists + (decoder->steps % 2 == 0 ? 0 : (size_t) decoder->max_rows * decoder->list_length);
+	caches.max_count = decoder->steps + 1 + (rn_model_has_encoder(model) ? 0 : decoder->longest_source);
 	caches.source = decoder->source;
 	caches.source_first = decoder->source_first;
 	caches.source_count = decoder->source_count;

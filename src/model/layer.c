@@ -158,7 +158,6 @@ step_attention(const RnSchemeStack *stack, RnLayerPass *pass, RnScoreChain *chai
 {
 	const RnConfig *config = stack->config;
 
-	spec->ldk = spec->ldv = 2 * pass->caches->width;
 	spec->heads = config->heads;
 	spec->head_size = config->d_model / config->heads;
 	spec->score_divisor = score_divisor(stack, layer);
@@ -177,6 +176,8 @@ rn_self_attention(const RnSchemeStack *stack, const RnAttentionParams *params, R
 	RnTensor   *qkv = rn_linear(pass->graph, x, param_of(stack, params->weights), param_of(stack, params->biases), 3);
 	RnTensor   *heads;
 
+	if (pass->projections != NULL)
+		pass->projections[layer] = qkv;
 	if (caches == NULL)
 		heads = whole_attention(stack, pass, &pass->self_scores, layer, qkv, qkv, d, pass->rows,
 								stack->stack == RN_STACK_DECODER);
@@ -191,8 +192,9 @@ rn_self_attention(const RnSchemeStack *stack, const RnAttentionParams *params, R
 		spec.value_in.tensor = qkv;
 		spec.value_in.first = 2 * d;
 		spec.write = caches->write;
-		spec.k = caches->own[layer];
-		spec.v = caches->own[layer] + d;
+		spec.k = caches->own[layer] + caches->own_first;
+		spec.v = spec.k + d;
+		spec.ldk = spec.ldv = caches->own_width;
 		spec.first = caches->first;
 		spec.count = caches->count;
 		spec.list = caches->list;
@@ -221,7 +223,8 @@ rn_cross_attention(const RnSchemeStack *stack, const RnAttentionParams *params, 
 		memset(&spec, 0, sizeof(spec));
 		spec.q.tensor = q;
 		spec.k = caches->source[layer]->value;
-		spec.v = caches->source[layer]->value + stack->config->d_model;
+		spec.v = spec.k + stack->config->d_model;
+		spec.ldk = spec.ldv = 2 * stack->config->d_model;
 		spec.first = caches->source_first;
 		spec.count = caches->source_count;
 		spec.max_count = caches->max_source_count;

@@ -49,14 +49,15 @@ extern RnStatus rn_declare_feed_forward(RnContext *ctx, RnSchemeStack *stack, co
 /* What one decoding step reads and writes: rows of hypotheses, see decoder.c. */
 typedef struct RnStepCaches
 {
-	int			width;			/* d_model */
-	rn_real   **own;			/* [layers] keys and values so far: rows of 2 * width */
+	rn_real   **own;			/* [layers] rows of keys and values so far */
+	int			own_width;		/* of a row */
+	int			own_first;		/* column of its key; the value is behind */
 	const int32_t *write;		/* [rows] cache row of the new keys and values */
 	const int32_t *first;		/* [rows] where a row's list begins */
 	const int32_t *count;		/* [rows] its length */
 	const int32_t *list;		/* cache rows */
 	int			max_count;
-	RnTensor  **source;			/* [layers] keys and values of the encoder's output: rows of 2 * width */
+	RnTensor  **source;			/* [layers] keys and values of the encoder's output: rows of 2 * d_model */
 	const int32_t *source_first;	/* [rows] first of them that belongs to the row's sentence */
 	const int32_t *source_count;	/* [rows] */
 	int			max_source_count;
@@ -76,6 +77,7 @@ typedef struct RnLayerPass
 	RnTensor   *memory;			/* the encoder's output; NULL in an encoder and in a step */
 	const RnPacked *memory_rows;
 	const RnStepCaches *caches; /* NULL: whole sequences */
+	RnTensor  **projections;	/* [layers] for self-attention's queries, keys and values, [rows, 3 * d_model]; or NULL */
 	RnScoreChain self_scores;
 	RnScoreChain cross_scores;
 	struct RnProfile *profile;	/* measure before training, or NULL */

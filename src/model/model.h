@@ -28,8 +28,16 @@ struct RnModel
 	int			output;
 	RnModelStack encoder;
 	RnModelStack decoder;
-	rn_real    *positions;		/* [longest, d_model] */
+	int			n_positions;	/* longest; both sides of it where there is no encoder */
+	rn_real    *positions;		/* [n_positions, d_model] */
 };
+
+/* Else the decoder reads source and target as one sequence. */
+static inline int
+rn_model_has_encoder(const RnModel *model)
+{
+	return model->encoder.scheme.layers > 0;
+}
 
 /* Declare everything; model->config, special and stacks' sizes are there. */
 extern RnStatus rn_model_declare(RnContext *ctx, RnModel *model);
@@ -62,6 +70,22 @@ typedef struct RnStackWatch
 	RnTensor  **self_attention;
 	RnTensor  **cross_attention;
 } RnStackWatch;
+
+/* The decoder's output [target.rows, d_model] of a batch, measuring where profile is not NULL. */
+extern RnTensor *rn_model_run(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, RnProfile *profile,
+							  RnWatch *watch);
+
+/* joined.c: without an encoder, each sentence's source and target rows as one sequence. */
+typedef struct RnJoined
+{
+	RnPacked	rows;
+	int32_t    *ids;			/* [rows.rows] */
+	int32_t    *target_first;	/* [n_sentences] where the target's rows lie */
+	int32_t    *target_count;	/* [n_sentences] */
+} RnJoined;
+
+/* In the graph's scratch; NULL when out of memory, which the graph has noted. */
+extern RnJoined *rn_join(RnGraph *graph, const RnModelBatch *batch);
 
 /* rn_model_encode and rn_model_decode, measuring where profile is not NULL. */
 extern RnTensor *rn_encoder_run(const RnModel *model, RnGraph *graph, const RnPacked *source,

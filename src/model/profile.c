@@ -147,7 +147,7 @@ note(RnProfile *profile, RnGraph *graph, const RnSchemeStack *stack, const RnPla
 int
 rn_model_wants_profile(const RnModel *model)
 {
-	return model->encoder.scheme.scheme->measured != NULL || model->decoder.scheme.scheme->measured != NULL;
+	return (rn_model_has_encoder(model) && model->encoder.scheme.scheme->measured != NULL) || model->decoder.scheme.scheme->measured != NULL;
 }
 
 RnStatus
@@ -169,8 +169,7 @@ rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels,
 	profile.kernels = kernels;
 	profile.values = values;
 	rn_graph_begin(graph, &pass);
-	rn_decoder_run(model, graph, rn_encoder_run(model, graph, &batch->source, batch->source_ids, &profile, NULL),
-				   &batch->source, &batch->target, batch->target_in, &profile, NULL);
+	rn_model_run(model, graph, batch, &profile, NULL);
 	rn_graph_forward(ctx, graph);
 	rn_graph_free(graph);
 	return ctx->status;

@@ -25,6 +25,7 @@ create_stack(RnContext *ctx, RnModel *model, RnModelStack *stack, RnStack name)
 	RnSchemeStack *scheme = &stack->scheme;
 	int			is_encoder = (name == RN_STACK_ENCODER);
 	const char *scheme_name = is_encoder ? model->config.encoder_scheme : model->config.decoder_scheme;
+	int			encoder_layers = rn_config_has_encoder(&model->config) ? model->config.encoder_layers : 0;
 
 	scheme->scheme = rn_scheme_find(scheme_name);
 	if (scheme->scheme == NULL)
@@ -32,12 +33,12 @@ create_stack(RnContext *ctx, RnModel *model, RnModelStack *stack, RnStack name)
 	scheme->config = &model->config;
 	scheme->params = &model->params;
 	scheme->stack = name;
-	scheme->layers = is_encoder ? model->config.encoder_layers : model->config.decoder_layers;
-	scheme->other_layers = is_encoder ? model->config.decoder_layers : model->config.encoder_layers;
-	scheme->sublayers_per_layer = is_encoder ? 2 : 3;
-	scheme->joints = calloc(rn_stack_sublayers(scheme), sizeof(RnJoint));
+	scheme->layers = is_encoder ? encoder_layers : model->config.decoder_layers;
+	scheme->other_layers = is_encoder ? model->config.decoder_layers : encoder_layers;
+	scheme->sublayers_per_layer = is_encoder || encoder_layers == 0 ? 2 : 3;
+	scheme->joints = calloc(rn_stack_sublayers(scheme) + 1, sizeof(RnJoint));
 	scheme->layer_joints = calloc(scheme->layers + 1, sizeof(RnJoint));
-	stack->layers = calloc(scheme->layers, sizeof(RnLayer));
+	stack->layers = calloc(scheme->layers + 1, sizeof(RnLayer));
 	if (scheme->joints == NULL || scheme->layer_joints == NULL || stack->layers == NULL)
 		return rn_out_of_memory(ctx, scheme->layers * sizeof(RnLayer));
 	return RN_OK;
@@ -54,8 +55,6 @@ free_stack(RnModelStack *stack)
 static RnStatus
 check_model_config(RnContext *ctx, const RnConfig *config, const RnSpecialIds *special, int longest)
 {
-	if (strcmp(config->architecture, "encoder_decoder") != 0)
-		return rn_fail(ctx, RN_UNSUPPORTED, "architecture \"%.60s\" is not supported yet", config->architecture);
 	if (config->d_model < 4 || config->d_model % 2 != 0 || config->heads < 1 ||
 		config->d_model % config->heads != 0)
 		return rn_fail(ctx, RN_INVALID, "d_model %d does not go with heads %d", config->d_model, config->heads);
@@ -71,15 +70,17 @@ check_model_config(RnContext *ctx, const RnConfig *config, const RnSpecialIds *s
 static RnStatus
 build_model(RnContext *ctx, RnModel *model)
 {
-	size_t		bytes = (size_t) model->longest * model->config.d_model * sizeof(rn_real);
+	size_t		bytes;
 
 	RN_TRY(create_stack(ctx, model, &model->encoder, RN_STACK_ENCODER));
 	RN_TRY(create_stack(ctx, model, &model->decoder, RN_STACK_DECODER));
 	RN_TRY(rn_model_declare(ctx, model));
+	model->n_positions = rn_model_has_encoder(model) ? model->longest : 2 * model->longest;
+	bytes = (size_t) model->n_positions * model->config.d_model * sizeof(rn_real);
 	model->positions = malloc(bytes);
 	if (model->positions == NULL)
 		return rn_out_of_memory(ctx, bytes);
-	rn_position_table(&model->config, model->special.pad, model->longest, model->positions);
+	rn_position_table(&model->config, model->special.pad, model->n_positions, model->positions);
 	return RN_OK;
 }
 
@@ -142,6 +143,12 @@ rn_model_longest(const RnModel *model)
 	return model->longest;
 }
 
+int
+rn_model_is_encoder_decoder(const RnModel *model)
+{
+	return rn_model_has_encoder(model);
+}
+
 /* ---- passes ---- */
 
 RnTensor *
@@ -151,8 +158,8 @@ rn_model_embed(const RnModel *model, RnGraph *graph, int embedding, const RnPack
 
 	memset(&spec, 0, sizeof(spec));
 	spec.table = &model->params.items[embedding];
-	spec.position_table = rn_graph_constant(graph, model->positions, (size_t) model->longest * model->config.d_model);
-	spec.n_positions = model->longest;
+	spec.position_table = rn_graph_constant(graph, model->positions, (size_t) model->n_positions * model->config.d_model);
+	spec.n_positions = model->n_positions;
 	spec.ids = ids;
 	spec.packed = rows;
 	spec.scale = sqrt(model->config.d_model);
@@ -308,15 +315,38 @@ rn_model_logits(const RnModel *model, RnGraph *graph, RnTensor *decoder_output)
 	return rn_linear(graph, decoder_output, &model->params.items[model->output], NULL, 1);
 }
 
+RnTensor *
+rn_model_run(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, RnProfile *profile, RnWatch *watch)
+{
+	RnJoined   *joined;
+
+	if (rn_model_has_encoder(model))
+		return rn_decoder_run(model, graph,
+							  rn_encoder_run(model, graph, &batch->source, batch->source_ids, profile, watch),
+							  &batch->source, &batch->target, batch->target_in, profile, watch);
+	joined = rn_join(graph, batch);
+	if (joined == NULL)
+		return NULL;
+	if (watch != NULL)
+		watch->decoder_rows = &joined->rows;
+	return rn_rows(graph, rn_decoder_run(model, graph, NULL, NULL, &joined->rows, joined->ids, profile, watch),
+				   joined->rows.n_sentences, joined->target_first, joined->target_count);
+}
+
+RnTensor *
+rn_model_output(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, RnWatch *watch)
+{
+	return rn_model_run(model, graph, batch, NULL, watch);
+}
+
 void
 rn_model_loss(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, double gradient_scale,
 			  rn_real *row_nll, RnLoss *loss, RnWatch *watch)
 {
-	RnTensor   *memory = rn_model_encode(model, graph, &batch->source, batch->source_ids, watch);
 	RnCrossEntropy spec;
 
 	memset(&spec, 0, sizeof(spec));
-	spec.x = rn_model_decode(model, graph, memory, &batch->source, &batch->target, batch->target_in, watch);
+	spec.x = rn_model_run(model, graph, batch, NULL, watch);
 	spec.weight = &model->params.items[model->output];
 	spec.targets = batch->target_out;
 	spec.smoothing = model->config.label_smoothing;

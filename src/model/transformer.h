@@ -1,7 +1,7 @@
 /*
  * transformer.h
  *		The model: a Transformer encoder-decoder (Vaswani et al. 2017) whose
- *		residual scheme is a matter of its options.
+ *		residual scheme is a matter of its options, or its decoder alone.
  *
  * Written once against the tape; training, scoring and decoding take the same
  * way through the same layers, so that a scheme cannot be right in one and
@@ -50,6 +50,9 @@ extern int	rn_model_wants_profile(const RnModel *model);
 extern RnStatus rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
 								 const RnModelBatch *batch, rn_real *values);
 
+/* Else (architecture "decoder") one stack reads source and target as one sequence. */
+extern int	rn_model_is_encoder_decoder(const RnModel *model);
+
 /*
  * One side of sentence pairs, packed.  Source rows: pieces and end.  Target
  * rows: start and pieces go in, pieces and end are expected.
@@ -74,6 +77,8 @@ typedef struct RnWatch
 	RnTensor   *decoder_output;
 	RnTensor   *encoder_dual;	/* the dual stream at the stack's end; NULL: the scheme has none */
 	RnTensor   *decoder_dual;
+	const RnPacked *decoder_rows;	/* of the decoder's tensors where there is no encoder: source and target, until the
+								 * graph begins anew; else NULL */
 	RnTensor  **encoder_stream; /* [N + 1] x_0 .. x_N as passed on */
 	RnTensor  **decoder_stream;
 	RnTensor  **encoder_shortcut;	/* [N] what each sublayer is added to: mostly the stream */
@@ -89,7 +94,10 @@ typedef struct RnWatch
 extern void rn_model_loss(const RnModel *model, RnGraph *graph, const RnModelBatch *batch,
 						  double gradient_scale, rn_real *row_nll, RnLoss *loss, RnWatch *watch);
 
-/* Encoder output [source.rows, d_model]. */
+/* Decoder output [target.rows, d_model] of a batch: what the logits are made of. */
+extern RnTensor *rn_model_output(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, RnWatch *watch);
+
+/* Encoder output [source.rows, d_model]; without an encoder what the decoder makes of the source. */
 extern RnTensor *rn_model_encode(const RnModel *model, RnGraph *graph, const RnPacked *source,
 								 const int32_t *source_ids, RnWatch *watch);
 

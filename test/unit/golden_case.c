@@ -144,6 +144,8 @@ configure(GoldenCase *this_case)
 	int			k;
 
 	rn_config_defaults(&this_case->config);
+	if (golden_setting(this_case->file, "arch") != NULL)
+		set(this_case, "architecture", setting(this_case, "arch"));
 	for (k = 0; k < (int) (sizeof(translations) / sizeof(translations[0])); k++)
 		set(this_case, translations[k].option, setting(this_case, translations[k].key));
 	set(this_case, "share_embeddings", ties[atoi(setting(this_case, "tie")) % 3]);

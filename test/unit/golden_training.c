@@ -48,12 +48,10 @@ compare_rows(GoldenCase *this_case, const char *name, RnTensor *tensor, const Go
 void
 golden_check_forward(GoldenCase *this_case)
 {
-	const RnModelBatch *batch = &this_case->batch;
 	RnContext  *ctx = &this_case->ctx;
 	RnGraph    *graph;
-	RnTensor   *memory,
-			   *output,
-			   *logits;
+	RnWatch		watch;
+	RnTensor   *logits;
 	RnPass		pass;
 
 	memset(&pass, 0, sizeof(pass));
@@ -65,19 +63,17 @@ golden_check_forward(GoldenCase *this_case)
 		return;
 	}
 	rn_graph_begin(graph, &pass);
-	memory = rn_model_encode(this_case->model, graph, &batch->source, batch->source_ids, NULL);
-	output = rn_model_decode(this_case->model, graph, memory, &batch->source, &batch->target, batch->target_in, NULL);
-	logits = rn_model_logits(this_case->model, graph, output);
+	memset(&watch, 0, sizeof(watch));
+	logits = rn_model_logits(this_case->model, graph,
+							 rn_model_output(this_case->model, graph, &this_case->batch, &watch));
 	if (logits != NULL)
-	{
-		rn_graph_keep(graph, memory);
 		rn_graph_keep(graph, logits);
-	}
 	if (rn_graph_forward(ctx, graph) != RN_OK)
 		golden_fail(this_case, "%s", ctx->message);
 	else
 	{
-		compare_rows(this_case, "enc.out", memory, this_case->source);
+		if (rn_model_is_encoder_decoder(this_case->model))
+			compare_rows(this_case, "enc.out", watch.encoder_output, this_case->source);
 		compare_rows(this_case, "logits", logits, this_case->target);
 	}
 	rn_graph_free(graph);

@@ -125,7 +125,8 @@ typedef struct Clash
 static const Clash clashes[] = {
 	{{"heads", "3"}, RN_INVALID, "d_model 256 is not a multiple of heads 3", "Change one of the two options, for example d_model to 258."},
 	{{"d_model", "15", "heads", "3"}, RN_INVALID, "d_model 15 is odd", NULL},
-	{{"architecture", "decoder"}, RN_UNSUPPORTED, "architecture \"decoder\" is not supported yet", NULL},
+	{{"architecture", "decoder", "encoder_scheme", "fixed", "branch_scale", "0.3"}, RN_INVALID,
+		"option \"branch_scale\" does not apply to residual scheme \"residual\"", NULL},
 	{{"precision", "bfloat16"}, RN_UNSUPPORTED, "precision \"bfloat16\" is not supported yet", "Use precision \"float32\"."},
 	{{"scheme", "post", "dual_scale", "0.5"}, RN_INVALID, "option \"dual_scale\" does not apply to residual scheme \"post\"", NULL},
 	{{"scheme", "pre", "norm", "post"}, RN_INVALID, "option \"norm\" does not apply to residual scheme \"pre\"", NULL},

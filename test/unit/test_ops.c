@@ -208,6 +208,45 @@ weighted_plain(Fixture *fixture)
 
 static const Operation weighted = {weighted_setup, weighted_note, weighted_plain};
 
+/* ---- ranges of rows: some left out, one empty; SAME: added to all rows, so that gradients meet ---- */
+
+static const int32_t range_first[] = {1, 4, 8, 9};
+static const int32_t range_count[] = {2, 3, 0, 1};
+
+static void
+rows_setup(Fixture *fixture)
+{
+	leaf(fixture, LEAF_INPUT, 11, fixture->c->cols, 0.0, 1.0);
+}
+
+static void
+rows_note(Fixture *fixture, RnGraph *graph)
+{
+	RnTensor   *rows = rn_rows(graph, operand(fixture, 0), 4, range_first, range_count);
+
+	if (has(fixture, SAME))
+		rows = rn_add(graph, rows, 1.0, rn_rows(graph, operand(fixture, 0), 4, range_first, range_count), 0.5);
+	result(fixture, rows);
+}
+
+static void
+rows_plain(Fixture *fixture)
+{
+	int			cols = fixture->c->cols;
+	double		factor = has(fixture, SAME) ? 1.5 : 1.0;
+	size_t		at = 0;
+	int			r,
+				i,
+				j;
+
+	for (r = 0; r < 4; r++)
+		for (i = range_first[r]; i < range_first[r] + range_count[r]; i++)
+			for (j = 0; j < cols; j++)
+				fixture->results[0].plain[at++] = factor * host(fixture, 0)[i * cols + j];
+}
+
+static const Operation rows_taken = {rows_setup, rows_note, rows_plain};
+
 /* ---- residual ---- */
 
 enum
@@ -883,6 +922,8 @@ static const Case cases[] = {
 	{"weighted sum of 1", &weighted, "3", NULL, 5, 1, 0, 0, 0},
 	{"weighted sum of 5", &weighted, "7", NULL, 33, 5, 0, 0, 0},
 	{"weighted sum of one tensor", &weighted, "4", NULL, 6, 3, 0, 0, SAME},
+	{"ranges of rows", &rows_taken, "3", NULL, 5, 1, 0, 0, 0},
+	{"ranges of rows, twice", &rows_taken, "3", NULL, 3, 1, 0, 0, SAME},
 	{"weighted sum, no rows", &weighted, "", NULL, 6, 3, 0, 0, 0},
 
 	{"residual plain", &residual, "5", NULL, 7, 0, 0, 0, 0},

@@ -45,9 +45,10 @@ draw(uint32_t stream, uint32_t index, uint32_t n)
 }
 
 static void
-small_config(RnConfig *config, const char *scheme)
+small_config(RnConfig *config, const char *scheme, const char *architecture)
 {
 	rn_config_defaults(config);
+	snprintf(config->architecture, sizeof(config->architecture), "%s", architecture);
 	snprintf(config->encoder_scheme, sizeof(config->encoder_scheme), "%s", scheme);
 	snprintf(config->decoder_scheme, sizeof(config->decoder_scheme), "%s", scheme);
 	config->encoder_layers = 2;
@@ -261,7 +262,7 @@ check_gradients(World *world, const char *what)
 }
 
 static void
-test_gradients(const char *scheme)
+test_gradients(const char *scheme, const char *architecture)
 {
 	RnConfig	config;
 	World		world;
@@ -272,12 +273,12 @@ test_gradients(const char *scheme)
 		check_skip("%s: gradients against differences need the double build", scheme);
 		return;
 	}
-	small_config(&config, scheme);
+	small_config(&config, scheme, architecture);
 	config.dropout = 0.2;
 	config.attention_dropout = 0.1;
 	config.activation_dropout = 0.1;
 	config.score_residual = (int) draw(1, (uint32_t) strlen(scheme), 3);
-	snprintf(what, sizeof(what), "%s, scores %d, dropout on", scheme, config.score_residual);
+	snprintf(what, sizeof(what), "%s (%s), scores %d, dropout on", scheme, architecture, config.score_residual);
 	if (CHECK(open_world(&world, &config, 0.2) == 0, "%s: a model (%s)", scheme, world.ctx.message))
 		check_gradients(&world, what);
 	close_world(&world);
@@ -309,8 +310,8 @@ whole_logits(World *world, RnGraph *graph, const Prefix *prefixes, int rows, int
 	int32_t		offsets[2][ROWS + 1];
 	int32_t		positions[2][ROWS * 32];
 	int32_t		row_ids[2][ROWS * 32];
-	RnTensor   *memory,
-			   *all;
+	RnModelBatch batch;
+	RnTensor   *all;
 	RnPass		pass;
 	int			r,
 				n = 0;
@@ -331,9 +332,11 @@ whole_logits(World *world, RnGraph *graph, const Prefix *prefixes, int rows, int
 	pass.params = rn_model_params(world->model);
 	pass.values = world->values;
 	rn_graph_begin(graph, &pass);
-	memory = rn_model_encode(world->model, graph, &sources, source_ids, NULL);
-	all = rn_model_logits(world->model, graph,
-						  rn_model_decode(world->model, graph, memory, &sources, &targets, target_ids, NULL));
+	batch.source = sources;
+	batch.source_ids = source_ids;
+	batch.target = targets;
+	batch.target_in = target_ids;
+	all = rn_model_logits(world->model, graph, rn_model_output(world->model, graph, &batch, NULL));
 	if (all != NULL)
 		rn_graph_keep(graph, all);
 	if (rn_graph_forward(&world->ctx, graph) != RN_OK)
@@ -393,7 +396,7 @@ step_difference(World *world, RnDecoder *decoder, RnGraph *graph)
 }
 
 static void
-test_steps(const char *scheme)
+test_steps(const char *scheme, const char *architecture)
 {
 	double		limit = sizeof(rn_real) < sizeof(double) ? 1e-4 : 1e-12;
 	int			scores;
@@ -407,7 +410,7 @@ test_steps(const char *scheme)
 		RnConfig	config;
 		World		world;
 
-		small_config(&config, scheme);
+		small_config(&config, scheme, architecture);
 		config.score_residual = scores;
 		config.positions = scores;	/* the three tables on the way */
 		if (open_world(&world, &config, 0.2) == 0 &&
@@ -417,8 +420,8 @@ test_steps(const char *scheme)
 			difference = step_difference(&world, decoder, graph);
 			again = step_difference(&world, decoder, graph);
 		}
-		CHECK(difference <= limit && again == difference, "%s, scores %d: step by step as the whole (%.1e) %s",
-			  scheme, scores, difference, world.ctx.message);
+		CHECK(difference <= limit && again == difference, "%s (%s), scores %d: step by step as the whole (%.1e) %s",
+			  scheme, architecture, scores, difference, world.ctx.message);
 		rn_graph_free(graph);
 		rn_decoder_free(decoder);
 		close_world(&world);
@@ -458,7 +461,7 @@ learn(World *world, RnGraph *graph, RnOptimizer *optimizer, int updates)
 }
 
 static void
-test_learning(const char *scheme)
+test_learning(const char *scheme, const char *architecture)
 {
 	double		guess = log(VOCABULARY - 3);	/* what a model loses that knows no more than the alphabet */
 	double		loss = NAN;
@@ -467,7 +470,7 @@ test_learning(const char *scheme)
 	RnConfig	config;
 	World		world;
 
-	small_config(&config, scheme);
+	small_config(&config, scheme, architecture);
 	config.decoder_layers = 2;
 	config.d_model = 32;
 	config.d_ffn = 64;
@@ -480,7 +483,8 @@ test_learning(const char *scheme)
 		rn_optimizer_init(&world.ctx, &optimizer, rn_model_params(world.model), &config, world.kernels, 1) == RN_OK &&
 		rn_graph_create(&world.ctx, world.kernels, world.lane, &graph) == RN_OK)
 		loss = learn(&world, graph, &optimizer, 250);
-	CHECK(loss < guess / 10, "%s: a small model learns to copy (loss %.4f, guessing %.2f) %s", scheme, loss, guess,
+	/* to find the place to copy from in its own sequence takes a stack longer: there it is enough that it learns */
+	CHECK(loss < (strcmp(architecture, "decoder") == 0 ? guess * 2 / 3 : guess / 10), "%s (%s): a small model learns to copy (loss %.4f, guessing %.2f) %s", scheme, architecture, loss, guess,
 		  world.ctx.message);
 	rn_graph_free(graph);
 	rn_optimizer_free(&optimizer);
@@ -521,7 +525,7 @@ test_variants(void)
 			check_skip("variants against differences need the double build");
 			return;
 		}
-		small_config(&config, variants[v].encoder);
+		small_config(&config, variants[v].encoder, "encoder_decoder");
 		snprintf(config.decoder_scheme, sizeof(config.decoder_scheme), "%s", variants[v].decoder);
 		config.norm = variants[v].norm;
 		config.encoder_layers = config.decoder_layers = variants[v].layers;
@@ -539,16 +543,21 @@ test_variants(void)
 int
 main(void)
 {
+	static const char *const architectures[] = {"encoder_decoder", "decoder"};
 	const RnSchemeInfo *infos;
 	int			n,
-				i;
+				i,
+				a;
 
 	infos = rn_scheme_infos(&n);
 	for (i = 0; i < n; i++)
 	{
-		test_gradients(infos[i].name);
-		test_steps(infos[i].name);
-		test_learning(infos[i].name);
+		for (a = 0; a < 2; a++)
+		{
+			test_gradients(infos[i].name, architectures[a]);
+			test_steps(infos[i].name, architectures[a]);
+			test_learning(infos[i].name, architectures[a]);
+		}
 	}
 	test_variants();
 	return check_done();
