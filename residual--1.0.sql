@@ -447,8 +447,46 @@ COMMENT ON FUNCTION residual_detokenize(text[], text) IS 'the text of subword pi
 CREATE FUNCTION residual_serving_status(OUT name text, OUT value text)
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_serving_status() IS 'what the serving engine says of itself; no rows when none runs';
-CREATE VIEW residual_serving AS SELECT name, value FROM residual_serving_status();
-COMMENT ON VIEW residual_serving IS 'what the serving engine says of itself; empty when none runs';
+
+CREATE VIEW residual_serving AS
+SELECT max(value) FILTER (WHERE name = 'pid')::integer AS pid,
+       max(value) FILTER (WHERE name = 'device') AS device,
+       clock_timestamp() - make_interval(secs => max(value) FILTER (WHERE name = 'uptime_seconds')::float8) AS started,
+       max(value) FILTER (WHERE name = 'threads')::integer AS threads,
+       max(value) FILTER (WHERE name = 'threads_idle')::integer AS threads_idle,
+       max(value) FILTER (WHERE name = 'connections')::integer AS connections,
+       max(value) FILTER (WHERE name = 'queue_sentences')::integer AS sentences_waiting,
+       max(value) FILTER (WHERE name = 'running_sentences')::integer AS sentences_running,
+       max(value) FILTER (WHERE name = 'queue_bytes')::bigint AS queue_bytes,
+       max(value) FILTER (WHERE name = 'waiting_for_model')::integer AS requests_waiting_for_model,
+       max(value) FILTER (WHERE name = 'sentences_per_second')::float8 AS sentences_per_second,
+       max(value) FILTER (WHERE name = 'requests')::bigint AS requests,
+       max(value) FILTER (WHERE name = 'errors')::bigint AS errors,
+       max(value) FILTER (WHERE name = 'abandoned')::bigint AS abandoned,
+       max(value) FILTER (WHERE name = 'sentences')::bigint AS sentences,
+       max(value) FILTER (WHERE name = 'tokens')::bigint AS tokens,
+       max(value) FILTER (WHERE name = 'batches')::bigint AS batches,
+       max(value) FILTER (WHERE name = 'sentences')::float8 / NULLIF(max(value) FILTER (WHERE name = 'batches')::float8, 0) AS mean_batch,
+       max(value) FILTER (WHERE name = 'largest_batch')::integer AS largest_batch,
+       max(value) FILTER (WHERE name = 'models')::integer AS models,
+       max(value) FILTER (WHERE name = 'model_bytes')::bigint AS model_bytes,
+       NULLIF(max(value) FILTER (WHERE name = 'memory_limit')::bigint, 0) AS memory_limit,
+       max(value) FILTER (WHERE name = 'models_loaded')::bigint AS models_loaded,
+       max(value) FILTER (WHERE name = 'models_evicted')::bigint AS models_evicted
+  FROM residual_serving_status() HAVING count(*) > 0;
+COMMENT ON VIEW residual_serving IS
+    'the serving engine: its queue, batches, speed over the last ten seconds, memory; counts are since its start; no row when none runs';
+
+CREATE VIEW residual_serving_models WITH (security_barrier) AS
+SELECT d.datname AS database, m.name AS model, s.v[3]::integer AS version, s.v[5] AS state, s.v[6]::bigint AS bytes,
+       s.v[11]::bigint AS cache_bytes, s.v[7]::integer AS requests_running, s.v[8]::bigint AS requests, s.v[12]::bigint AS errors,
+       s.v[9]::bigint AS sentences, clock_timestamp() - make_interval(secs => s.v[10]::float8) AS last_use
+  FROM (SELECT string_to_array(value, ' ') AS v FROM residual_serving_status() WHERE name = 'model') s
+  LEFT JOIN pg_database d ON d.oid = s.v[1]::oid
+  LEFT JOIN residual.model m ON d.datname = current_database() AND m.id = s.v[2]::bigint
+ WHERE pg_has_role('pg_monitor', 'USAGE') OR residual_may_use(m.id);
+COMMENT ON VIEW residual_serving_models IS
+    'models that the serving engine holds: of this database those that the user may use, of all to members of pg_monitor, without names';
 
 /* ---------- judging ---------- */
 
@@ -842,4 +880,4 @@ COMMENT ON FUNCTION residual_plot_gradient_stats(bigint) IS 'residual_gradient_s
 
 GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_sweeps, residual_sweep_runs,
     residual_sweep_results, residual_models, residual_versions,
-    residual_serving, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;
+    residual_serving, residual_serving_models, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;

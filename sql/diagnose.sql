@@ -160,11 +160,11 @@ RESET statement_timeout;
 DO $$
 BEGIN
     FOR i IN 1..500 LOOP
-        EXIT WHEN (SELECT value FROM residual_serving WHERE name = 'apart') = '0';
+        EXIT WHEN (SELECT value FROM residual_serving_status() WHERE name = 'apart') = '0';
         PERFORM pg_sleep(0.02);
     END LOOP;
 END $$;
-SELECT value AS still_running FROM residual_serving WHERE name = 'apart';
+SELECT value AS still_running FROM residual_serving_status() WHERE name = 'apart';
 SELECT residual_translate('good morning', 'glass') IS NOT NULL AS serves_on;
 
 REVOKE EXECUTE ON FUNCTION residual_probe FROM regress_looker;

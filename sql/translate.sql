@@ -123,7 +123,10 @@ RESET parallel_leader_participation;
 DROP TABLE long;
 
 -- what many sessions have in common
-SELECT name FROM residual_serving WHERE name IN ('pid', 'models', 'requests') ORDER BY name;
+SELECT threads > 0 AS threads, sentences_waiting, requests > 0 AS requests, sentences >= batches AS batches, mean_batch >= 1 AS mean_batch,
+       largest_batch > 1 AS largest, models > 0 AS models, model_bytes <= memory_limit AS memory, started < now() AS started FROM residual_serving;
+SELECT database = current_database() AS here, model, version, state, bytes > 0 AS bytes, cache_bytes > 0 AS caches, requests > 0 AS requests, errors,
+       sentences > requests AS sentences, last_use < now() AS used FROM residual_serving_models WHERE model = 'en_de';
 
 RESET residual.default_model;
 SELECT residual_drop_model('en_de');

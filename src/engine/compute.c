@@ -216,6 +216,9 @@ run_batch(Thread *thread)
 			thread->targets[i] = batch->requests[i]->targets[batch->items[i]];
 	}
 	run_halving(thread, 0, batch->n, &tokens);
+	if (batch->model->translators[thread->number] != NULL)
+		__atomic_store_n(&batch->model->translator_bytes[thread->number],
+						 rn_translator_bytes(batch->model->translators[thread->number]), __ATOMIC_RELAXED);
 	rn_queue_finish(thread->queue, thread->number, batch, tokens);
 }
 

@@ -66,11 +66,30 @@ append_turn(RnQueue *queue, RnRequest *request)
 	queue->last = request;
 }
 
+/* Behind what its client has in the ring, or at the end of it. */
+static void
+append_request(RnQueue *queue, RnRequest *request)
+{
+	RnRequest  *at = queue->first;
+
+	request->behind = NULL;
+	while (at != NULL && at->connection != request->connection)
+		at = at->next_queued;
+	if (at == NULL)
+	{
+		append_turn(queue, request);
+		return;
+	}
+	while (at->behind != NULL)
+		at = at->behind;
+	at->behind = request;
+}
+
 void
 rn_queue_add(RnQueue *queue, RnRequest *request)
 {
 	pthread_mutex_lock(&queue->lock);
-	append_turn(queue, request);
+	append_request(queue, request);
 	queue->n_waiting += request->n_items;
 	queue->bytes += request->bytes;
 	if (request->n_items > 1)
@@ -96,24 +115,48 @@ rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model)
 	return RN_OK;
 }
 
-/* Take a request out of the ring of turns, if it is there. */
+/* Take a request out of the line behind another; false when it is not there. */
+static int
+remove_behind(RnRequest *at, RnRequest *request)
+{
+	while (at->behind != NULL && at->behind != request)
+		at = at->behind;
+	if (at->behind == NULL)
+		return 0;
+	at->behind = request->behind;
+	return 1;
+}
+
+/* Take a request out of the ring of turns, if it is there; what stands behind it takes its place. */
 static void
 remove_turn(RnQueue *queue, RnRequest *request)
 {
 	RnRequest  *before = NULL;
 	RnRequest  *at;
+	RnRequest  *after;
 
 	for (at = queue->first; at != NULL && at != request; at = at->next_queued)
+	{
+		if (remove_behind(at, request))
+			return;
 		before = at;
+	}
 	if (at == NULL)
 		return;
+	after = request->next_queued;
+	if (request->behind != NULL)
+	{
+		request->behind->next_queued = after;
+		after = request->behind;
+	}
 	if (before != NULL)
-		before->next_queued = request->next_queued;
+		before->next_queued = after;
 	else
-		queue->first = request->next_queued;
+		queue->first = after;
 	if (queue->last == request)
-		queue->last = before;
+		queue->last = after != NULL ? after : before;
 	request->next_queued = NULL;
+	request->behind = NULL;
 }
 
 /* Tell batches to stop of which nobody wants anything any more. */
@@ -246,7 +289,36 @@ take_items(RnQueue *queue, RnBatch *batch, RnRequest *request, int n, int limit,
 	}
 }
 
-/* Drop requests from the ring that have nothing left; the first of it goes behind the others. */
+/* The same from a client's requests, one after the other, while they are of one kind. */
+static void
+take_from_client(RnQueue *queue, RnBatch *batch, RnRequest *request, int n, int limit, int *cost)
+{
+	const RnRequest *kind = request;
+
+	for (; request != NULL && same_kind(kind, request); request = request->behind)
+	{
+		int			before = batch->n;
+
+		take_items(queue, batch, request, n, limit, cost);
+		n -= batch->n - before;
+		if (request->n_taken < request->n_items)
+			return;
+	}
+}
+
+/* Items of a client that could go into one batch. */
+static int
+count_items(const RnRequest *request)
+{
+	const RnRequest *kind = request;
+	int			n = 0;
+
+	for (; request != NULL && same_kind(kind, request); request = request->behind)
+		n += request->n_items - request->n_taken;
+	return n;
+}
+
+/* Drop requests that have nothing left; the client at the head of the ring goes behind the others. */
 static void
 next_turn(RnQueue *queue)
 {
@@ -258,10 +330,19 @@ next_turn(RnQueue *queue)
 	for (; at != NULL; at = next)
 	{
 		next = at->next_queued;
-		if (at != head && at->n_taken < at->n_items)
+		while (at != NULL && at->n_taken == at->n_items)
+		{
+			RnRequest  *taken = at;
+
+			at = at->behind;
+			taken->behind = NULL;
+			if (taken == head)
+				head = at;
+		}
+		if (at != NULL && at != head)
 			append_turn(queue, at);
 	}
-	if (head->n_taken < head->n_items)
+	if (head != NULL)
 		append_turn(queue, head);
 }
 
@@ -272,7 +353,7 @@ fill_batch(RnQueue *queue, RnBatch *batch)
 	RnRequest  *at;
 	int			limit = batch->capacity;
 	int			waiting = 0;
-	int			n_requests = 0;
+	int			n_clients = 0;
 	int			cost = 0;
 	int			share;
 
@@ -285,8 +366,8 @@ fill_batch(RnQueue *queue, RnBatch *batch)
 	{
 		if (same_kind(head, at))
 		{
-			waiting += at->n_items - at->n_taken;
-			n_requests++;
+			waiting += count_items(at);
+			n_clients++;
 		}
 	}
 	share = (waiting + queue->idle) / (queue->idle + 1);
@@ -297,14 +378,42 @@ fill_batch(RnQueue *queue, RnBatch *batch)
 	for (at = head; at != NULL; at = at->next_queued)
 	{
 		if (same_kind(head, at))
-			take_items(queue, batch, at, limit / n_requests > 0 ? limit / n_requests : 1, limit, &cost);
+			take_from_client(queue, batch, at, limit / n_clients > 0 ? limit / n_clients : 1, limit, &cost);
 	}
 	for (at = head; at != NULL; at = at->next_queued)
 	{
 		if (same_kind(head, at))
-			take_items(queue, batch, at, limit, limit, &cost);
+			take_from_client(queue, batch, at, limit, limit, &cost);
 	}
 	next_turn(queue);
+}
+
+static void
+count_rate(RnRate *rate, double now, int n)
+{
+	int64_t		second = (int64_t) now;
+	int			place = second % (RN_RATE_SECONDS + 1);
+
+	if (rate->second[place] != second)
+		rate->n[place] = 0;
+	rate->second[place] = second;
+	rate->n[place] += n;
+}
+
+/* Of the whole seconds before this one. */
+double
+rn_queue_rate(const RnQueue *queue, double now)
+{
+	int64_t		second = (int64_t) now;
+	uint64_t	n = 0;
+	int			i;
+
+	for (i = 0; i <= RN_RATE_SECONDS; i++)
+	{
+		if (queue->rate.second[i] < second && queue->rate.second[i] >= second - RN_RATE_SECONDS)
+			n += queue->rate.n[i];
+	}
+	return (double) n / RN_RATE_SECONDS;
 }
 
 int
@@ -376,6 +485,9 @@ rn_queue_finish(RnQueue *queue, int thread, RnBatch *batch, uint64_t tokens)
 	queue->running[thread] = NULL;
 	queue->n_running -= batch->n;
 	queue->counters.sentences += batch->n;
+	if (queue->counters.largest_batch < (uint64_t) batch->n)
+		queue->counters.largest_batch = batch->n;
+	count_rate(&queue->rate, rn_now(), batch->n);
 	queue->counters.tokens += tokens;
 	for (i = 0; i < batch->n; i++)
 	{

@@ -4,9 +4,9 @@
  *
  * What waits is single texts, each with the request it belongs to: a thread
  * that is free takes as many of one model, task and set of options as make a
- * good batch, from whatever requests they come.  Requests take turns, so that
- * a single text does not wait for a column of thousands; idle threads share
- * what is there.
+ * good batch, from whatever requests they come.  Clients take turns, so that
+ * a single text does not wait for a column of thousands; a client's own
+ * requests are worked on in its order.  Idle threads share what is there.
  *
  * Building a model is work as well, and goes first: requests wait for it.
  *
@@ -47,9 +47,19 @@ typedef struct RnQueueCounters
 	uint64_t	sentences;
 	uint64_t	tokens;			/* of answers, ends included */
 	uint64_t	batches;
+	uint64_t	largest_batch;	/* sentences */
 	uint64_t	errors;			/* requests that ended with an error */
 	uint64_t	abandoned;		/* requests whose client hung up */
 } RnQueueCounters;
+
+#define RN_RATE_SECONDS	10
+
+/* Sentences of the last seconds, a place each. */
+typedef struct RnRate
+{
+	int64_t		second[RN_RATE_SECONDS + 1];	/* of rn_now() */
+	uint64_t	n[RN_RATE_SECONDS + 1];
+} RnRate;
 
 typedef struct RnQueue
 {
@@ -59,7 +69,7 @@ typedef struct RnQueue
 	int			threads;
 	int			idle;			/* threads that wait */
 	int			stop;
-	RnRequest  *first;			/* ring of turns: requests with items not taken */
+	RnRequest  *first;			/* ring of turns: the first request with items not taken of each client */
 	RnRequest  *last;
 	int			n_waiting;		/* items not taken */
 	size_t		bytes;			/* payload of requests in the queue or running */
@@ -70,6 +80,7 @@ typedef struct RnQueue
 	RnBuild    *builds;			/* to be done */
 	RnBuild    *built;
 	RnQueueCounters counters;
+	RnRate		rate;
 } RnQueue;
 
 extern RnStatus rn_queue_init(RnContext *ctx, RnQueue *queue, int threads);
@@ -93,6 +104,9 @@ extern void rn_queue_collect(RnQueue *queue, RnRequest **done, RnBuild **built);
 
 /* Enough waits: take nothing more in. */
 extern int	rn_queue_full(RnQueue *queue);
+
+/* Sentences a second, over the last ten; the caller holds the lock. */
+extern double rn_queue_rate(const RnQueue *queue, double now);
 
 /* Let the threads end; whatever runs is told to stop. */
 extern void rn_queue_stop(RnQueue *queue);

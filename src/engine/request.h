@@ -52,7 +52,8 @@ typedef struct RnRequest
 	int			n_taken;		/* items given to threads, in the order of order[] */
 	int			n_unfinished;
 	int			abandoned;		/* nobody waits for the answer */
-	struct RnRequest *next_queued;
+	struct RnRequest *next_queued;	/* of another client */
+	struct RnRequest *behind;	/* of the same client, whose turn comes after this one */
 	struct RnRequest *next_done;
 	RnContext	error;			/* the first failure */
 

@@ -535,6 +535,8 @@ rn_service_collect(RnService *service)
 	for (; request != NULL; request = next_request)
 	{
 		next_request = request->next_done;
+		request->model->n_errors += request->error.status != RN_OK && request->connection != NULL;
+		rn_store_recount(&service->store, request->model);
 		rn_store_release(&service->store, request->model);
 		request->model = NULL;
 		service->last_activity = rn_now();

@@ -4,7 +4,7 @@
  *
  * Pairs of text: single figures by name, and for each model "model" with
  * "database model version checksum state bytes users requests sentences
- * seconds_since_use".  Counters count since the start.
+ * seconds_since_use cache_bytes errors".  Counters count since the start.
  *
  * src/engine/status.c
  */
@@ -34,10 +34,10 @@ write_model(RnWriter *writer, const RnServedModel *model, double now)
 {
 	char		text[256];
 
-	snprintf(text, sizeof(text), "%" PRIu32 " %" PRId64 " %" PRId32 " %" PRIu64 " %s %zu %d %" PRIu64 " %" PRIu64 " %.3f",
+	snprintf(text, sizeof(text), "%" PRIu32 " %" PRId64 " %" PRId32 " %" PRIu64 " %s %zu %d %" PRIu64 " %" PRIu64 " %.3f %zu %" PRIu64,
 			 model->key.database, model->key.model, model->key.version, model->key.checksum,
 			 state_names[model->state], model->bytes, model->users, model->n_requests, model->n_sentences,
-			 now - model->last_use);
+			 now - model->last_use, model->cache_bytes, model->n_errors);
 	write_pair(writer, "model", text);
 }
 
@@ -61,6 +61,7 @@ rn_service_status(RnService *service, RnConnection *connection, uint64_t id)
 	const RnServedModel *model;
 	RnContext	ctx;
 	double		now = rn_now();
+	double		rate;
 	char		text[64];
 	uint32_t	n_models = 0;
 	size_t		i;
@@ -84,6 +85,7 @@ rn_service_status(RnService *service, RnConnection *connection, uint64_t id)
 			{"sentences", queue->counters.sentences},
 			{"tokens", queue->counters.tokens},
 			{"batches", queue->counters.batches},
+			{"largest_batch", queue->counters.largest_batch},
 			{"errors", queue->counters.errors},
 			{"abandoned", queue->counters.abandoned},
 			{"apart", service->handover.running},
@@ -96,9 +98,10 @@ rn_service_status(RnService *service, RnConnection *connection, uint64_t id)
 		};
 		const size_t n_figures = sizeof(figures) / sizeof(figures[0]);
 
+		rate = rn_queue_rate(queue, now);
 		pthread_mutex_unlock(&queue->lock);
 		rn_write_begin(writer, RN_STATUS, id);
-		rn_write_u32(writer, (uint32_t) n_figures + n_models + 2);
+		rn_write_u32(writer, (uint32_t) n_figures + n_models + 3);
 		for (i = 0; i < n_figures; i++)
 		{
 			snprintf(text, sizeof(text), "%" PRIu64, figures[i].value);
@@ -106,6 +109,8 @@ rn_service_status(RnService *service, RnConnection *connection, uint64_t id)
 		}
 	}
 	write_pair(writer, "device", store->kernels->description());
+	snprintf(text, sizeof(text), "%.1f", rate);
+	write_pair(writer, "sentences_per_second", text);
 	snprintf(text, sizeof(text), "%.3f", now - service->started);
 	write_pair(writer, "uptime_seconds", text);
 	for (model = store->models; model != NULL; model = model->next)

@@ -86,6 +86,56 @@ least_recent(RnStore *store, int in_use)
 	return least;
 }
 
+/* Free what a model without users keeps for its translators. */
+static void
+trim(RnStore *store, RnServedModel *model)
+{
+	int			t;
+
+	for (t = 0; t < model->n_translators; t++)
+	{
+		rn_translator_free(model->translators[t]);
+		model->translators[t] = NULL;
+		model->translator_bytes[t] = 0;
+	}
+	store->used -= model->cache_bytes;
+	model->cache_bytes = 0;
+}
+
+/* The same for as many models as it takes to have room. */
+static void
+trim_until(RnStore *store, size_t bytes)
+{
+	while (store->used + bytes > store->budget)
+	{
+		RnServedModel *least = NULL;
+		RnServedModel *model;
+
+		for (model = store->models; model != NULL; model = model->next)
+		{
+			if (model->users == 0 && model->cache_bytes > 0 && (least == NULL || model->last_use < least->last_use))
+				least = model;
+		}
+		if (least == NULL)
+			return;
+		trim(store, least);
+	}
+}
+
+void
+rn_store_recount(RnStore *store, RnServedModel *model)
+{
+	size_t		bytes = 0;
+	int			t;
+
+	for (t = 0; t < model->n_translators; t++)
+		bytes += __atomic_load_n(&model->translator_bytes[t], __ATOMIC_RELAXED);
+	store->used += bytes - model->cache_bytes;
+	model->cache_bytes = bytes;
+	if (store->budget > 0)
+		trim_until(store, 0);
+}
+
 /* Let models go until there is room; those in use are only told to. */
 static int
 make_room(RnStore *store, size_t bytes)
@@ -95,6 +145,7 @@ make_room(RnStore *store, size_t bytes)
 
 	if (store->budget == 0)
 		return 1;
+	trim_until(store, bytes);
 	while (store->used + bytes > store->budget && (model = least_recent(store, 0)) != NULL)
 	{
 		store->n_evicted++;
@@ -103,11 +154,11 @@ make_room(RnStore *store, size_t bytes)
 	if (store->used + bytes <= store->budget)
 		return 1;
 	for (model = store->models; model != NULL; model = model->next)
-		leaving += model->state == RN_SERVED_LEAVING ? model->bytes : 0;
+		leaving += model->state == RN_SERVED_LEAVING ? model->bytes + model->cache_bytes : 0;
 	while (store->used - leaving + bytes > store->budget && (model = least_recent(store, 1)) != NULL)
 	{
 		model->state = RN_SERVED_LEAVING;
-		leaving += model->bytes;
+		leaving += model->bytes + model->cache_bytes;
 	}
 	return 0;
 }
@@ -126,9 +177,10 @@ create_model(RnContext *ctx, RnStore *store, RnServedModel *model, size_t announ
 		return ctx->status;
 	}
 	model->translators = calloc(store->threads, sizeof(RnTranslator *));
-	model->n_translators = store->threads;
-	if (model->translators == NULL)
+	model->translator_bytes = calloc(store->threads, sizeof(size_t));
+	if (model->translators == NULL || model->translator_bytes == NULL)
 		return rn_out_of_memory(ctx, store->threads * sizeof(RnTranslator *));
+	model->n_translators = store->threads;
 	return RN_OK;
 }
 
@@ -143,7 +195,9 @@ release_parts(RnServedModel *model)
 			rn_translator_free(model->translators[i]);
 	}
 	free(model->translators);
+	free(model->translator_bytes);
 	model->translators = NULL;
+	model->translator_bytes = NULL;
 	model->n_translators = 0;
 	if (model->tokenizer != NULL)
 		rn_tokenizer_free(model->tokenizer);
@@ -268,7 +322,7 @@ rn_store_drop(RnStore *store, RnServedModel *model)
 	while (*link != model)
 		link = &(*link)->next;
 	*link = model->next;
-	store->used -= model->bytes;
+	store->used -= model->bytes + model->cache_bytes;
 	store->count -= model->state >= RN_SERVED_BUILDING;
 	store->changed = 1;
 	release_parts(model);
@@ -295,5 +349,7 @@ rn_store_release(RnStore *store, RnServedModel *model)
 		store->n_evicted++;
 		rn_store_drop(store, model);
 	}
+	if (store->budget > 0)
+		trim_until(store, 0);
 	store->changed = 1;
 }

@@ -12,6 +12,8 @@
  * it for: else clients whose models do not fit together push out each other's
  * before anybody is answered.
  *
+ * What translators keep from batch to batch counts as well, and goes first.
+ *
  * Only the I/O thread changes the store.  The other threads read a model that
  * is READY or LEAVING and has users; each has its own slot of translators.
  *
@@ -48,10 +50,12 @@ typedef struct RnServedModel
 	const void *kept_for;		/* READY: who sent it and has said nothing since, or NULL */
 	double		deadline;		/* WANTED and LOADING: when to give up; kept: until when; 0: never */
 	int			users;			/* requests that hold it */
-	size_t		bytes;			/* counted against the budget */
+	size_t		bytes;			/* of weights */
+	size_t		cache_bytes;	/* of what translators keep; like those counted against the budget */
 	double		last_use;		/* rn_now() */
 	uint64_t	n_requests;
 	uint64_t	n_sentences;
+	uint64_t	n_errors;		/* requests that ended with one */
 
 	/* from LOADING on */
 	const RnKernels *kernels;
@@ -62,6 +66,7 @@ typedef struct RnServedModel
 	size_t		tokenizer_size;
 	RnTokenizer *tokenizer;
 	RnTranslator **translators; /* [threads], made by each thread when first needed */
+	size_t	   *translator_bytes;	/* [threads], written by each thread atomically */
 	int			n_translators;
 	struct RnServedModel *next;
 } RnServedModel;
@@ -118,6 +123,13 @@ extern void rn_store_drop(RnStore *store, RnServedModel *model);
 /* A request takes hold of a READY model, and lets go. */
 extern void rn_store_hold(RnServedModel *model, int n_sentences);
 extern void rn_store_release(RnStore *store, RnServedModel *model);
+
+/*
+ * Count again what its translators keep.  Where that is too much, what models
+ * without users keep is freed, the least recently used first: it comes back
+ * with the next batch.
+ */
+extern void rn_store_recount(RnStore *store, RnServedModel *model);
 
 /* Seconds of a clock that never goes back. */
 extern double rn_now(void);

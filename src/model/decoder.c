@@ -114,6 +114,13 @@ free_cache(RnDecoder *decoder)
 	decoder->cache_capacity = 0;
 }
 
+size_t
+rn_decoder_bytes(const RnDecoder *decoder)
+{
+	return decoder->model->decoder.scheme.layers * cache_bytes(decoder, decoder->cache_capacity) +
+		rn_graph_memory(decoder->encoder_graph) + rn_graph_memory(decoder->step_graph);
+}
+
 void
 rn_decoder_free(RnDecoder *decoder)
 {

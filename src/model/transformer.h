@@ -119,6 +119,9 @@ extern RnStatus rn_decoder_create(RnContext *ctx, const RnModel *model, const Rn
 								  RnDecoder **decoder);
 extern void rn_decoder_free(RnDecoder *decoder);
 
+/* Memory that it keeps from one sentence to the next: caches and graphs. */
+extern size_t rn_decoder_bytes(const RnDecoder *decoder);
+
 /*
  * Encode sources and start over.  values: flat weights, device.  At most
  * max_rows hypotheses are alive at once, max_steps positions.

@@ -57,6 +57,12 @@ rn_translator_free(RnTranslator *translator)
 	free(translator);
 }
 
+size_t
+rn_translator_bytes(const RnTranslator *translator)
+{
+	return rn_decoder_bytes(translator->decoder) + rn_graph_memory(translator->graph);
+}
+
 void
 rn_translations_free(RnTranslation *translations, int n)
 {

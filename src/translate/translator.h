@@ -29,6 +29,9 @@ extern RnStatus rn_translator_create(RnContext *ctx, const RnModel *model, const
 									 RnTranslator **translator);
 extern void rn_translator_free(RnTranslator *translator);
 
+/* Memory that it keeps from one batch to the next. */
+extern size_t rn_translator_bytes(const RnTranslator *translator);
+
 /* One answer.  Text is malloc'd; the caller frees with rn_translations_free. */
 typedef struct RnTranslation
 {

@@ -44,7 +44,7 @@ $seconds = timed(sub { $err = fails($node, "SET statement_timeout = '200ms'; " .
 like($err, qr/ERROR: 57014: canceling statement due to statement timeout/, 'statement_timeout acts in the middle of a request');
 cmp_ok($seconds, '<', 3, "at once ($seconds s)");
 my $long = start_psql($node, long_request('en_de'));
-ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
+ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving_status() WHERE name = 'running_sentences'"),
 	'a long request runs');
 $seconds = timed(sub {
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%array_agg%' AND pid <> pg_backend_pid()");
@@ -53,12 +53,12 @@ $seconds = timed(sub {
 like($err, qr/57014: canceling statement due to user request/, 'it can be cancelled');
 cmp_ok($seconds, '<', 3, "at once ($seconds s)");
 ok($node->poll_query_until('postgres',
-		"SELECT sum(value::int) = 0 FROM residual_serving WHERE name IN ('running_sentences', 'queue_sentences')"),
+		"SELECT sum(value::int) = 0 FROM residual_serving_status() WHERE name IN ('running_sentences', 'queue_sentences')"),
 	'and the engine drops the work');
 is(serving_pid($node), $pid, 'the engine is the same');
 $node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 $long = start_psql($node, long_request('en_de', 500));
-ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
+ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving_status() WHERE name = 'running_sentences'"),
 	'another long request runs');
 $seconds = timed(sub { $node->safe_psql('postgres', 'DROP DATABASE elsewhere') });
 cmp_ok($seconds, '<', 3, "a database can be dropped meanwhile ($seconds s)");
@@ -82,7 +82,7 @@ $node->command_checks_all(
 	[ 'pgbench', '-n', '-c', 50, '-j', 2, '-t', 20, '-f', $script, '-p', $node->port, '-h', $node->host, 'postgres' ],
 	0, [qr{processed: 1000/1000}], [qr/^(?!.*(ERROR|aborted))/s], '50 sessions');
 is(serving($node, 'models_loaded'), '1', 'still one model');
-ok($node->poll_query_until('postgres', "SELECT value::int < 5 FROM residual_serving WHERE name = 'connections'"),
+ok($node->poll_query_until('postgres', "SELECT value::int < 5 FROM residual_serving_status() WHERE name = 'connections'"),
 	'no connection is left behind');
 
 # ---- ends ----
@@ -92,7 +92,7 @@ is(ask($node, 'good morning', 'en_de'), 'guten morgen', 'the next statement is a
 isnt(serving_pid($node), $pid, 'by another engine');
 
 my @under_load = map { start_psql($node, long_request('en_de', 100)) } 1 .. 6;
-ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"),
+ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving_status() WHERE name = 'running_sentences'"),
 	'six sessions have requests under way');
 ok(kill_engine(serving_pid($node)), 'kill -9 of a busy engine');
 is(join(',', map { scalar finish_psql($_) } @under_load), join(',', ('100') x 6), 'all are answered all the same');
@@ -107,7 +107,7 @@ while ($killed < 3 && time < $end)
 	my ($now) = engines($supervisor);
 
 	if (defined $now && $now != $last &&
-		$node->safe_psql('postgres', "SELECT count(*) FROM residual_serving WHERE name = 'running_sentences' AND value::int > 0") eq '1')
+		$node->safe_psql('postgres', "SELECT count(*) FROM residual_serving_status() WHERE name = 'running_sentences' AND value::int > 0") eq '1')
 	{
 		$killed++ if kill_engine($now);
 		$last = $now;

@@ -42,7 +42,7 @@ ok(!process_lives($pid), 'a fast shutdown leaves no engine');
 ok(!-e $socket, 'and no socket');
 $node->start;
 $long = start_psql($node, long_request('en_de'));
-ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving WHERE name = 'running_sentences'"), 'busy again');
+ok($node->poll_query_until('postgres', "SELECT value::int > 0 FROM residual_serving_status() WHERE name = 'running_sentences'"), 'busy again');
 $pid = serving_pid($node);
 $seconds = timed(sub { $node->stop('fast') });
 cmp_ok($seconds, '<', 10, "a busy engine does not delay a shutdown ($seconds s)");

@@ -50,7 +50,7 @@ sub serving
 {
 	my ($node, $name, $database) = @_;
 
-	return $node->safe_psql($database // 'postgres', "SELECT value FROM residual_serving WHERE name = '$name'");
+	return $node->safe_psql($database // 'postgres', "SELECT value FROM residual_serving_status() WHERE name = '$name'");
 }
 
 sub serving_pid

@@ -484,6 +484,7 @@ test_memory(void)
 	RnContext	error;
 	RnFrame		frame;
 	RnText		many[300];
+	double		before;
 	int			i;
 
 	/* about 2 and 8 MiB: two of the first fit, none of the second */
@@ -495,8 +496,11 @@ test_memory(void)
 	for (i = 0; i < 300; i++)
 		many[i] = texts[i % N_TEXTS];
 	CHECK(client_load(&clients[0], 1, &keys[0], &big) && client_load(&clients[0], 2, &keys[1], &big), "two models fit");
+	before = client_status(&clients[0], "model_bytes");
 	write_request(&clients[0], 3, &keys[0], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
 	CHECK(exchange(&clients[0], &frame, RN_RESULT, 3), "the first is used");
+	CHECK(client_status(&clients[0], "model_bytes") > before && client_status(&clients[0], "models") == 2,
+		  "what its translators keep is counted");
 	CHECK(client_load(&clients[0], 4, &keys[2], &big) && client_status(&clients[0], "models") == 2 &&
 		  client_status(&clients[0], "models_evicted") == 1 && client_status(&clients[0], "model_bytes") <= atoi(LITTLE_MEMORY) << 20,
 		  "a third takes the place of one");
@@ -756,6 +760,55 @@ test_hang_up(void)
 	CHECK(open_files(engine.pid) == files && client_status(&polite, "queue_bytes") == 0,
 		  "of 200 clients that left nothing stays open (%d files)", open_files(engine.pid));
 	client_close(&polite);
+	stop_clean(&engine);
+}
+
+/* A request that is wanted no more is dropped; the connection and what else was asked stay. */
+static void
+test_forget(void)
+{
+	static RnText many[3000];
+	static const char *const wide[] = {"beam", "16", NULL};
+	static const RnModelKey absent = {5, 18, 1, 1};
+	Engine		engine;
+	Client		client;
+	Client		other;
+	RnFrame		frame;
+	int			i;
+
+	if (!start_loaded(&engine, &client, two_threads))
+		return;
+	for (i = 0; i < 3000; i++)
+		many[i] = texts[i % N_TEXTS];
+	client_connect(&other, &engine);
+	write_request(&client, 10, &model_key, RN_TASK_TRANSLATE, wide, 3000, many, NULL);
+	write_request(&client, 11, &model_key, RN_TASK_TRANSLATE, wide, 3000, many, NULL);
+	write_request(&client, 12, &model_key, RN_TASK_TRANSLATE, beam_2, 3, texts, NULL);
+	client_send(&client);
+	CHECK(client_receive(&client, &frame, 0.2) == -1 && client_status(&other, "queue_sentences") > 3000,
+		  "6000 texts take their time");
+	write_empty(&client, RN_FORGET, 11);
+	write_empty(&client, RN_FORGET, 10);
+	CHECK(exchange(&client, &frame, RN_RESULT, 12) && wrong_answers(&frame, 3, expected, 0) == 0,
+		  "forgotten, they are not answered, but what came after them");
+	while (client_status(&other, "running_sentences") > 0)
+		driver_sleep(0.001);
+	CHECK(client_status(&other, "queue_bytes") == 0 && client_status(&other, "abandoned") == 2, "nothing is left of them");
+	write_empty(&client, RN_FORGET, 99);
+	CHECK(translates(&client, 13), "what is not there cannot be forgotten");
+
+	/* who is asked for a model and wants it no more lets others be asked */
+	write_request(&client, 30, &absent, RN_TASK_TRANSLATE, beam_2, 3, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_NEED_MODEL, 30), "asked for a model");
+	write_request(&other, 31, &absent, RN_TASK_TRANSLATE, beam_2, 3, texts, NULL);
+	client_send(&other);
+	CHECK(client_receive(&other, &frame, 0.2) == -1, "another waits for it");
+	write_empty(&client, RN_FORGET, 30);
+	client_send(&client);
+	CHECK(client_receive(&other, &frame, DRIVER_SECONDS) == 1 && frame.type == RN_NEED_MODEL && frame.id == 31,
+		  "until the first has forgotten what for");
+	client_close(&other);
+	client_close(&client);
 	stop_clean(&engine);
 }
 
@@ -1221,6 +1274,7 @@ main(int argc, char **argv)
 		test_memory_turns();
 		test_malformed();
 		test_hang_up();
+		test_forget();
 		test_full_queue();
 		test_many();
 		test_order();
