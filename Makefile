@@ -4,14 +4,15 @@
 #   make install    put them where PostgreSQL looks; make installcheck runs the regression tests there
 #   make check      everything that is tested, in a private cluster; nothing need be installed
 #   make demo       train and translate real text in a private cluster (DEMO_MINUTES=, CORPUS=grammar)
+#   make figures    draw the main diagnostics in a private cluster (FIGURES=folder, DEPTHS=)
 #   make unit       the engine's tests, without a server
 #   make golden     compare with reference values: GOLDEN=folder, REAL=float|double
 #   make layers     who may include whom
 #   make clean
 
-# These two set up a bare machine themselves, so they must not need pg_config to be there
+# These set up a bare machine themselves, so they must not need pg_config to be there
 # (and PGXS has a check of its own, which only says that it has none).
-ifneq ($(filter check demo,$(MAKECMDGOALS)),)
+ifneq ($(filter check demo figures,$(MAKECMDGOALS)),)
 
 check:
 	test/check.sh
@@ -19,7 +20,10 @@ check:
 demo:
 	test/demo/demo.sh
 
-.PHONY: check demo
+figures:
+	test/figures/figures.sh
+
+.PHONY: check demo figures
 
 else
 

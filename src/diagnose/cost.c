@@ -123,6 +123,16 @@ typedef struct Material
 	int			batch_tokens;
 } Material;
 
+/* What both are made with; all lent. */
+typedef struct Workshop
+{
+	const RnKernels *kernels;
+	RnThreads  *threads;
+	Material   *material;
+	size_t		memory_limit;	/* of each; 0: none */
+	const volatile sig_atomic_t *stop;
+} Workshop;
+
 static int
 random_between(uint64_t seed, uint32_t stream, uint64_t index, int least, int most)
 {
@@ -202,21 +212,21 @@ free_candidate(Candidate *candidate)
 }
 
 static RnStatus
-make_candidate(RnContext *ctx, const RnKernels *kernels, RnThreads *threads, Material *material,
-			   const volatile sig_atomic_t *stop, Candidate *candidate)
+make_candidate(RnContext *ctx, const Workshop *shop, Candidate *candidate)
 {
-	RnBatchOptions batches = {material->batch_tokens, 0, 0};
+	RnBatchOptions batches = {shop->material->batch_tokens, 0, 0};
 	RnTrainerOptions options;
 
 	RN_TRY(rn_model_create(ctx, &candidate->config, &special, candidate->config.max_length, &candidate->model));
 	memset(&options, 0, sizeof(options));
 	options.model = candidate->model;
 	options.config = &candidate->config;
-	options.kernels = kernels;
-	options.threads = threads;
-	options.stop = stop;
+	options.kernels = shop->kernels;
+	options.threads = shop->threads;
+	options.memory_limit = shop->memory_limit;
+	options.stop = shop->stop;
 	RN_TRY(rn_trainer_create(ctx, &options, &candidate->trainer));
-	RN_TRY(rn_batch_reader_create(ctx, material->corpus, &batches, &candidate->reader));
+	RN_TRY(rn_batch_reader_create(ctx, shop->material->corpus, &batches, &candidate->reader));
 	return rn_trainer_initialize(ctx, candidate->trainer);
 }
 
@@ -286,15 +296,14 @@ forget_peak(void)
 
 /* Memory with only this candidate there, and what can be counted. */
 static RnStatus
-measure_memory(RnContext *ctx, const RnKernels *kernels, RnThreads *threads, Material *material,
-			   const volatile sig_atomic_t *stop, Candidate *candidate, RnCost *cost)
+measure_memory(RnContext *ctx, const Workshop *shop, Candidate *candidate, RnCost *cost)
 {
 	int			forgotten = forget_peak();
 	double		before = process_memory("VmRSS:");
 	double		size;
-	int			n_threads = rn_threads_count(threads);
+	int			n_threads = rn_threads_count(shop->threads);
 
-	RN_TRY(make_candidate(ctx, kernels, threads, material, stop, candidate));
+	RN_TRY(make_candidate(ctx, shop, candidate));
 	RN_TRY(step(ctx, candidate, -1));
 	cost->peak_bytes = forgotten ? process_memory("VmHWM:") - before : NAN;
 	size = (double) rn_model_params(candidate->model)->size * sizeof(rn_real);
@@ -354,20 +363,19 @@ make_plain(RnConfig *config)
 }
 
 static RnStatus
-run(RnContext *ctx, const RnKernels *kernels, RnThreads *threads, Material *material, int repeats,
-	const volatile sig_atomic_t *stop, Candidate candidates[2], RnCost *costs)
+run(RnContext *ctx, const Workshop *shop, int repeats, Candidate candidates[2], RnCost *costs)
 {
 	int			i,
 				k;
 
 	for (i = 0; i < 2; i++)
 	{
-		RN_TRY(measure_memory(ctx, kernels, threads, material, stop, &candidates[i], &costs[i]));
+		RN_TRY(measure_memory(ctx, shop, &candidates[i], &costs[i]));
 		free_candidate(&candidates[i]);
 	}
 	for (i = 0; i < 2; i++)
 	{
-		RN_TRY(make_candidate(ctx, kernels, threads, material, stop, &candidates[i]));
+		RN_TRY(make_candidate(ctx, shop, &candidates[i]));
 		RN_TRY(count(ctx, &candidates[i], &costs[i]));
 		RN_TRY(step(ctx, &candidates[i], -1));
 	}
@@ -386,13 +394,13 @@ run(RnContext *ctx, const RnKernels *kernels, RnThreads *threads, Material *mate
 }
 
 RnStatus
-rn_cost_measure(RnContext *ctx, const RnConfig *config, const RnKernels *kernels, int repeats,
+rn_cost_measure(RnContext *ctx, const RnConfig *config, const RnKernels *kernels, int repeats, size_t memory_limit,
 				const volatile sig_atomic_t *stop, RnCost *costs)
 {
 	double	   *times = calloc(4 * (size_t) repeats, sizeof(double));
-	RnThreads  *threads = NULL;
 	Candidate	candidates[2];
 	Material	material;
+	Workshop	shop = {kernels, NULL, &material, memory_limit, stop};
 	int			i;
 
 	memset(candidates, 0, sizeof(candidates));
@@ -406,12 +414,12 @@ rn_cost_measure(RnContext *ctx, const RnConfig *config, const RnKernels *kernels
 	make_plain(&candidates[1].config);
 	if (make_material(ctx, config, &material) == RN_OK && times == NULL)
 		rn_out_of_memory(ctx, 4 * (size_t) repeats * sizeof(double));
-	if (ctx->status == RN_OK && rn_threads_create(ctx, config->threads > 0 ? config->threads : 1, &threads) == RN_OK)
-		run(ctx, kernels, threads, &material, repeats, stop, candidates, costs);
+	if (ctx->status == RN_OK && rn_threads_create(ctx, config->threads > 0 ? config->threads : 1, &shop.threads) == RN_OK)
+		run(ctx, &shop, repeats, candidates, costs);
 	for (i = 0; i < 2; i++)
 		free_candidate(&candidates[i]);
 	free_material(&material);
-	rn_threads_free(threads);
+	rn_threads_free(shop.threads);
 	free(times);
 	return ctx->status;
 }

@@ -32,9 +32,10 @@ extern double rn_cost_forward(const RnModel *model, const RnModelBatch *batch);
  * costs [2]: of the configuration and of Post-LN in both stacks, everything
  * else alike.  Both take the same steps, in turn, on one made-up batch of
  * batch_tokens target tokens in sentences of 8 to 40 pieces.  RN_CANCELLED
- * when stopped.
+ * when stopped, RN_LIMIT where one of them needs more than memory_limit (0:
+ * none).
  */
 extern RnStatus rn_cost_measure(RnContext *ctx, const RnConfig *config, const RnKernels *kernels, int repeats,
-								const volatile sig_atomic_t *stop, RnCost *costs);
+								size_t memory_limit, const volatile sig_atomic_t *stop, RnCost *costs);
 
 #endif							/* RN_COST_H */

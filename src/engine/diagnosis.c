@@ -172,6 +172,26 @@ make_batch(RnContext *ctx, RnDiagnosis *diagnosis)
 
 /* ---- the model ---- */
 
+/* Weights and gradients, here and on the device; what the pass may take is the rest. */
+static RnStatus
+check_memory(RnContext *ctx, const RnDiagnosis *diagnosis, size_t *left)
+{
+	size_t		fixed = 4 * rn_model_params(diagnosis->model)->size * sizeof(rn_real);
+
+	*left = 0;
+	if (diagnosis->memory_limit == 0)
+		return RN_OK;
+	if (fixed < diagnosis->memory_limit)
+	{
+		*left = diagnosis->memory_limit - fixed;
+		return RN_OK;
+	}
+	rn_fail(ctx, RN_LIMIT, "the diagnostic needs more memory than is allowed");
+	rn_detail(ctx, "Weights and gradients take %zu kB; %zu kB are allowed.", fixed >> 10, diagnosis->memory_limit >> 10);
+	rn_hint(ctx, "Raise residual.training_memory, or lower d_model, d_ffn, vocab_size or the layers.");
+	return ctx->status;
+}
+
 /* Initial weights, and what some schemes make of the first batch. */
 static RnStatus
 initialize(RnContext *ctx, RnDiagnosis *diagnosis)
@@ -197,9 +217,11 @@ static RnStatus
 make_probe(RnContext *ctx, RnDiagnosis *diagnosis)
 {
 	const rn_real *values;
+	size_t		left;
 
 	RN_TRY(make_batch(ctx, diagnosis));
 	RN_TRY(rn_model_create(ctx, &diagnosis->config, &special, diagnosis->config.max_length, &diagnosis->model));
+	RN_TRY(check_memory(ctx, diagnosis, &left));
 	if (diagnosis->use != RN_USE_MODEL)
 		RN_TRY(initialize(ctx, diagnosis));
 	else if (rn_model_params(diagnosis->model)->size != rn_model_params(diagnosis->sent->model)->size)
@@ -207,7 +229,7 @@ make_probe(RnContext *ctx, RnDiagnosis *diagnosis)
 	values = diagnosis->use == RN_USE_MODEL ? diagnosis->sent->values : diagnosis->values;
 	RN_TRY(rn_probe_create(ctx, diagnosis->model, diagnosis->kernels, diagnosis->lane, values, &diagnosis->batch,
 						   &diagnosis->probe));
-	rn_graph_limit(diagnosis->probe->graph, diagnosis->memory_limit);
+	rn_graph_limit(diagnosis->probe->graph, left);
 	return rn_probe_run(ctx, diagnosis->probe, (const volatile int *) diagnosis->stop);
 }
 
@@ -219,12 +241,12 @@ explain_limit(RnContext *ctx, const RnDiagnosis *diagnosis)
 
 	if (ctx->status != RN_NO_MEMORY || diagnosis->memory_limit == 0 || diagnosis->probe == NULL)
 		return;
-	needed = rn_graph_memory(diagnosis->probe->graph);
+	needed = rn_graph_memory(diagnosis->probe->graph) + 4 * rn_model_params(diagnosis->model)->size * sizeof(rn_real);
 	if (needed <= diagnosis->memory_limit)
 		return;
 	rn_context_reset(ctx);
 	rn_fail(ctx, RN_LIMIT, "the diagnostic needs more memory than is allowed");
-	rn_detail(ctx, "The pass takes %zu kB; %zu kB are allowed.", needed >> 10, diagnosis->memory_limit >> 10);
+	rn_detail(ctx, "Weights, gradients and the pass take %zu kB; %zu kB are allowed.", needed >> 10, diagnosis->memory_limit >> 10);
 	rn_hint(ctx, "Raise residual.training_memory, or lower batch_tokens, d_model or the layers.");
 }
 

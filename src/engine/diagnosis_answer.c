@@ -535,8 +535,8 @@ answer_cost(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
 	const RnCost *model = &costs[0];
 	const RnCost *post = &costs[1];
 
-	RN_TRY(rn_cost_measure(ctx, &diagnosis->config, diagnosis->kernels, diagnosis->parameters.repeats, diagnosis->stop,
-						   costs));
+	RN_TRY(rn_cost_measure(ctx, &diagnosis->config, diagnosis->kernels, diagnosis->parameters.repeats,
+						   diagnosis->memory_limit, diagnosis->stop, costs));
 	put_cost(table, "parameters", "numbers", model->parameters, post->parameters);
 	put_cost(table, "flops_per_token", "operations", model->flops, post->flops);
 	put_cost(table, "weights", "bytes", model->weight_bytes, post->weight_bytes);

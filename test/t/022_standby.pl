@@ -39,6 +39,8 @@ $pid = serving_pid($standby);
 isnt($pid, serving_pid($primary), 'and an engine of its own');
 cmp_ok($standby->safe_psql('postgres', "SELECT value FROM residual_evaluate('en_de', 'pairs', 'en', 'de') WHERE metric = 'bleu'"),
 	'>', 99.9, 'it judges');
+is($standby->safe_psql('postgres', q{SELECT count(*) > 40 FROM residual_probe('{"model": "en_de"}', 'pairs', 'en', 'de')}), 't',
+	'it looks inside a model');
 like(fails($standby, "SELECT residual_activate('en_de', 1)"), qr/ERROR: 25006: cannot execute residual_activate\(\) during recovery/,
 	'but changes nothing');
 like(fails($standby, "SELECT residual_grant('en_de', 'public')"), qr/25006/, 'nothing at all');
