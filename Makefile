@@ -78,6 +78,7 @@ OBJS = \
 	src/pg/sql_compare.o \
 	src/pg/sql_score.o \
 	src/pg/sql_inspect.o \
+	src/pg/sql_device.o \
 	src/pg/sql_diagnose.o \
 	src/wire/message.o \
 	src/score/bleu.o \
@@ -133,6 +134,7 @@ ENGINE_OBJS = \
 	src/engine/server.o \
 	src/engine/handover.o \
 	src/engine/apart.o \
+	src/engine/devices.o \
 	src/engine/table.o \
 	src/engine/diagnosis.o \
 	src/engine/diagnosis_intake.o \
@@ -313,17 +315,46 @@ residual_engine: build/float/residual_engine
 
 # ---- residual_cuda.so: the CUDA device, a library of its own that the engine opens on demand ----
 
+# Built by "make WITH_CUDA=yes", for every architecture, which takes minutes.  nvcc need not be in the PATH.
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-cuda:
-ifeq ($(NVCC),)
-	@echo "residual: nvcc not found: built without the CUDA device"
-endif
+WITH_CUDA ?= no
+CUDA_SOURCES = $(sort $(wildcard kernels/cuda/*.cu))
+
+# what a device library shares with the engine, in its own copy
+DEVICE_BASE_OBJS = src/base/context.o src/base/random.o
+
+# machine code for these, and PTX of the last for those to come
+CUDA_ARCHITECTURES = 75 80 86 89 90 100 120
+CUDA_LAST = $(lastword $(CUDA_ARCHITECTURES))
+CUDA_CODE = $(foreach arch,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+	-gencode arch=compute_$(CUDA_LAST),code=compute_$(CUDA_LAST)
+CUDA_HOME = $(patsubst %/bin/,%,$(dir $(lastword $(NVCC))))
+CUDA_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)
+CUDA_CXXFLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -Xptxas -v -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions
+CUDA_LDFLAGS = -L$(CUDA_HOME)/lib64 -Xlinker -rpath,$(CUDA_HOME)/lib64 -Xlinker --no-undefined
+CUDA_LIBS = -lcublasLt -ldl -lpthread
+
+cuda: cuda-$(WITH_CUDA)
+cuda-yes: residual_cuda.so
+cuda-no:
+	@echo "residual: without the CUDA device$(if $(NVCC),; make WITH_CUDA=yes builds it)"
+
+# what ptxas says of registers and spills is kept beside the object, for test/cuda.sh
+build/cuda/%.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(CUDA_CPPFLAGS) $(CUDA_CXXFLAGS) $(CUDA_CODE) -MMD -MF $(@:.o=.d) -c $< -o $@ 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas); rm -f $@; exit 1; }
+
+build/cuda/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CPPFLAGS) $(ENGINE_CFLAGS) -fPIC -fvisibility=hidden -c $< -o $@
+
+residual_cuda.so: $(addprefix build/cuda/,$(CUDA_SOURCES:.cu=.o) $(DEVICE_BASE_OBJS))
+	$(NVCC) -shared -cudart static $(CUDA_LDFLAGS) $^ $(CUDA_LIBS) -o $@
 
 # The same sources in emulation (test/cudaemu), for tests: kernels are C++ here, and -fsanitize=thread
 # makes every access call the emulator, not the sanitizer's library.
-CUDA_SOURCES = $(sort $(wildcard kernels/cuda/*.cu))
 CUDA_INCLUDE ?= $(patsubst %/cuda_runtime.h,%,$(firstword \
-	$(wildcard $(if $(NVCC),$(dir $(NVCC))../include/cuda_runtime.h) /usr/local/cuda/include/cuda_runtime.h)))
+	$(wildcard $(if $(NVCC),$(CUDA_HOME)/include/cuda_runtime.h) /usr/local/cuda/include/cuda_runtime.h)))
 EMULATOR_CPPFLAGS = -I$(srcdir)/src -I$(srcdir) -I$(srcdir)/test/cudaemu -D_GNU_SOURCE -MMD -MP \
 	$(if $(CUDA_INCLUDE),-isystem $(CUDA_INCLUDE),-DCUDAEMU_STANDIN -I$(srcdir)/test/cudaemu/standin)
 EMULATOR_CXXFLAGS = -std=c++17 -g $(WARNINGS) -fPIC -fvisibility=hidden -fno-exceptions -pthread
@@ -340,9 +371,6 @@ EMULATOR_OBJS = \
 	test/cudaemu/stream.o \
 	test/cudaemu/device.o \
 	test/cudaemu/blaslt.o
-
-# what a device library shares with the engine, in its own copy
-DEVICE_BASE_OBJS = src/base/context.o src/base/random.o
 
 build/cudaemu/%.o: %.cu
 	@mkdir -p $(@D)
@@ -370,14 +398,19 @@ $(EMULATOR_TESTS): $(addprefix build/cudaemu/,$(EMULATOR_OBJS))
 install: install-engine
 install-engine: residual_engine installdirs
 	$(INSTALL_PROGRAM) residual_engine '$(DESTDIR)$(pkglibdir)/residual_engine'
+ifeq ($(WITH_CUDA),yes)
+install-engine: install-cuda
+install-cuda: residual_cuda.so installdirs
+	$(INSTALL_SHLIB) residual_cuda.so '$(DESTDIR)$(pkglibdir)/residual_cuda.so'
+endif
 
 uninstall: uninstall-engine
 uninstall-engine:
-	rm -f '$(DESTDIR)$(pkglibdir)/residual_engine'
+	rm -f '$(DESTDIR)$(pkglibdir)/residual_engine' '$(DESTDIR)$(pkglibdir)/residual_cuda.so'
 
 clean: clean-engine
 clean-engine:
-	rm -rf residual_engine build
+	rm -rf residual_engine residual_cuda.so build
 
 # ---- tests ----
 
@@ -433,6 +466,6 @@ golden: build/$(REAL)/test/golden
 layers:
 	test/layers.sh
 
-.PHONY: cuda install-engine uninstall-engine clean-engine unit unit-programs golden layers
+.PHONY: cuda cuda-yes cuda-no install-cuda install-engine uninstall-engine clean-engine unit unit-programs golden layers
 
 endif

@@ -878,6 +878,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION residual_plot_gradient_stats(bigint) IS 'residual_gradient_stats of a job, by layer, as a Vega-Lite specification';
 
+CREATE FUNCTION residual_device_list(OUT device text, OUT name text, OUT capability text, OUT memory bigint, OUT memory_free bigint,
+                                     OUT processors integer, OUT driver text, OUT note text)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_device_list() IS 'what engines can compute on; see the view residual_devices';
+CREATE VIEW residual_devices AS SELECT * FROM residual_device_list();
+COMMENT ON VIEW residual_devices IS 'the CPU and the GPUs of this machine: memory in bytes, versions of driver and run time, why one cannot be used';
+
 GRANT SELECT ON residual_jobs, residual_progress, residual_checkpoints, residual_training_log, residual_sweeps, residual_sweep_runs,
     residual_sweep_results, residual_models, residual_versions,
-    residual_serving, residual_serving_models, residual_gradient_stats, residual_options, residual_schemes TO PUBLIC;
+    residual_serving, residual_serving_models, residual_gradient_stats, residual_options, residual_schemes, residual_devices TO PUBLIC;

@@ -69,17 +69,15 @@ open_gpu(RnContext *ctx, int number, const char *precision, const RnKernels **ke
 	return check_table(ctx, *kernels);
 }
 
-/* "cuda" and "cuda:N"; of a list of devices the first. */
+/* "cuda" and "cuda:N"; -1 for another name. */
 static int
-read_number(const char *name, int *number)
+read_number(const char *name)
 {
-	*number = 0;
 	if (strcmp(name, "cuda") == 0)
-		return 1;
-	if (strncmp(name, "cuda:", 5) != 0 || name[5] < '0' || name[5] > '9')
 		return 0;
-	*number = atoi(name + 5);
-	return 1;
+	if (strncmp(name, "cuda:", 5) != 0 || name[5] == '\0' || name[5 + strspn(name + 5, "0123456789")] != '\0')
+		return -1;
+	return atoi(name + 5);
 }
 
 RnStatus
@@ -94,7 +92,14 @@ rn_device_choose(RnContext *ctx, const char *name, const char *precision, const 
 	rn_context_reset(refusal);
 	if (strcmp(name, "cpu") == 0)
 		return open_cpu(ctx, precision, kernels);
-	if (read_number(name, &number))
+	if (strncmp(name, "cuda:", 5) == 0 && strchr(name, ',') != NULL)
+	{
+		rn_fail(ctx, RN_UNSUPPORTED, "several GPUs for one job are not supported in this version");
+		rn_hint(ctx, "Name one of them, such as \"cuda:0\".");
+		return ctx->status;
+	}
+	number = read_number(name);
+	if (number >= 0)
 		return open_gpu(ctx, number, precision, kernels);
 	if (strcmp(name, "auto") == 0)
 		return open_gpu(refusal, 0, precision, kernels) == RN_OK ? RN_OK : open_cpu(ctx, precision, kernels);

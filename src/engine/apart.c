@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/devices.h"
 #include "engine/diagnosis.h"
 #include "engine/peer.h"
 #include "kernels/device.h"
@@ -65,6 +66,8 @@ answer(RnContext *ctx, RnPeer *peer, const RnFrame *frame, volatile sig_atomic_t
 		case RN_LOAD:
 		case RN_DIAGNOSE:
 			return rn_diagnosis(ctx, peer, frame, stop);
+		case RN_DEVICES:
+			return rn_devices(ctx, peer);
 		default:
 			return rn_fail(ctx, RN_CORRUPT, "received a question of unknown type %u", frame->type);
 	}

@@ -11,9 +11,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/threads.h"
 
@@ -182,6 +184,17 @@ run_items(RnContext *ctx, Thread *thread, int first, int n, uint64_t *tokens)
 	return RN_OK;
 }
 
+/*
+ * A GPU's fault stays with the process that has met it: a fresh one will be
+ * started, and the sessions ask it again.
+ */
+static void
+end_process(const RnContext *ctx)
+{
+	fprintf(stderr, "%s %s\n", ctx->message, ctx->detail);
+	_exit(1);
+}
+
 static void
 run_halving(Thread *thread, int first, int n, uint64_t *tokens)
 {
@@ -191,6 +204,8 @@ run_halving(Thread *thread, int first, int n, uint64_t *tokens)
 	rn_context_reset(&ctx);
 	if (run_items(&ctx, thread, first, n, tokens) == RN_OK)
 		return;
+	if (ctx.status == RN_DEVICE)
+		end_process(&ctx);
 	if (n == 1 || ctx.status == RN_CANCELLED)
 	{
 		for (; n > 0; first++, n--)

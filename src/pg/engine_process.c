@@ -30,7 +30,7 @@
 
 #define FIRST_FREE		7		/* descriptors below are the engine's */
 #define N_HELD			3		/* descriptors that the parent keeps */
-#define MAX_ENVIRONMENT 8
+#define MAX_ENVIRONMENT 10
 #define MAX_ARGUMENTS	8
 #define OOM_SCORE		"500"	/* the kernel shall choose the engine, not the server */
 
@@ -153,19 +153,22 @@ child_main(const Birth *birth)
 static void
 make_environment(Birth *birth)
 {
-	static const char *const allowed[] = {"CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"};
-	int			n = 0,
-				i;
+	const char *devices = res_cuda_visible_devices[0] != '\0' ? res_cuda_visible_devices :
+		getenv("CUDA_VISIBLE_DEVICES");
+	int			n = 0;
 
 	birth->envp[n++] = "PATH=/usr/bin:/bin";
 	birth->envp[n++] = "LC_ALL=C.UTF-8";
 	birth->envp[n++] = "OPENBLAS_NUM_THREADS=1";
 	birth->envp[n++] = "OMP_NUM_THREADS=1";
-	for (i = 0; i < lengthof(allowed); i++)
-	{
-		if (getenv(allowed[i]) != NULL)
-			birth->envp[n++] = psprintf("%s=%s", allowed[i], getenv(allowed[i]));
-	}
+	if (getenv("LD_LIBRARY_PATH") != NULL)
+		birth->envp[n++] = psprintf("LD_LIBRARY_PATH=%s", getenv("LD_LIBRARY_PATH"));
+	if (devices != NULL)
+		birth->envp[n++] = psprintf("CUDA_VISIBLE_DEVICES=%s", devices);
+	if (res_cuda_library[0] != '\0')
+		birth->envp[n++] = psprintf("RESIDUAL_CUDA_LIBRARY=%s", res_cuda_library);
+	if (res_gpu_memory_limit > 0)
+		birth->envp[n++] = psprintf("RESIDUAL_GPU_MEMORY=%d", res_gpu_memory_limit);
 	birth->envp[n] = NULL;
 }
 

@@ -28,7 +28,8 @@ enum
 {
 	LOCK_JOB = 0x5201,
 	LOCK_MODEL,
-	LOCK_PLACE
+	LOCK_PLACE,
+	LOCK_GPU
 };
 
 static const char *const state_names[] = {"queued", "running", "done", "failed", "cancelled"};
@@ -295,30 +296,43 @@ res_job_is_live(int64 id)
 
 /* Places belong to the cluster, so to no database. */
 static void
-place_tag(LOCKTAG *tag, int place)
+place_tag(LOCKTAG *tag, int kind, int place)
 {
-	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, place, LOCK_PLACE);
+	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, place, kind);
+}
+
+/* One of n places, or the one that this process has. */
+static bool
+take_one_of(int kind, int n)
+{
+	LOCKTAG		tag;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		place_tag(&tag, kind, i);
+		if (LockHeldByMe(&tag, ExclusiveLock))
+			return true;
+	}
+	for (i = 0; i < n; i++)
+	{
+		place_tag(&tag, kind, i);
+		if (LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
+	}
+	return false;
 }
 
 bool
 res_job_take_place(void)
 {
-	LOCKTAG		tag;
-	int			i;
+	return take_one_of(LOCK_PLACE, res_max_jobs);
+}
 
-	for (i = 0; i < res_max_jobs; i++)
-	{
-		place_tag(&tag, i);
-		if (LockHeldByMe(&tag, ExclusiveLock))
-			return true;
-	}
-	for (i = 0; i < res_max_jobs; i++)
-	{
-		place_tag(&tag, i);
-		if (LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
-			return true;
-	}
-	return false;
+bool
+res_job_take_gpu(void)
+{
+	return take_one_of(LOCK_GPU, res_max_gpu_jobs);
 }
 
 /* A worker has no other locks of this kind. */
@@ -337,7 +351,7 @@ res_job_free_places(void)
 
 	for (i = 0; i < res_max_jobs; i++)
 	{
-		place_tag(&tag, i);
+		place_tag(&tag, LOCK_PLACE, i);
 		if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 			continue;
 		LockRelease(&tag, ExclusiveLock, true);

@@ -96,6 +96,9 @@ extern bool res_job_claim(int64 id);
 /* For a worker: take, or still have, one of residual.max_jobs places of the cluster; false when none is free. */
 extern bool res_job_take_place(void);
 
+/* The same for one of residual.max_gpu_jobs places on GPUs. */
+extern bool res_job_take_gpu(void);
+
 /* For a worker that has done: give back the job's lock and the place before the process ends. */
 extern void res_job_leave(void);
 

@@ -18,6 +18,10 @@
 extern char *res_engine_path;	/* residual.engine */
 extern char *res_default_model; /* residual.default_model */
 extern char *res_device;		/* residual.device */
+extern char *res_cuda_library;	/* residual.cuda_library; "": beside the engine */
+extern char *res_cuda_visible_devices;	/* residual.cuda_visible_devices; "": as the server's environment says */
+extern int	res_gpu_memory_limit;	/* residual.gpu_memory_limit, MB; 0: what the device finds right */
+extern int	res_max_gpu_jobs;	/* residual.max_gpu_jobs, of the whole cluster */
 extern int	res_threads;		/* residual.threads; 0: as many as there are processors */
 extern int	res_max_jobs;		/* residual.max_jobs, of the whole cluster */
 extern int	res_training_memory;	/* residual.training_memory, MB a job; 0: no limit */

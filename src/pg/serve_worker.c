@@ -222,7 +222,8 @@ static char *
 engine_settings(void)
 {
 	char	   *arguments = engine_arguments();
-	char	   *settings = psprintf("%s %s", res_engine_path, arguments);
+	char	   *settings = psprintf("%s %s %s %s %d", res_engine_path, arguments, res_cuda_library,
+									res_cuda_visible_devices, res_gpu_memory_limit);
 
 	pfree(arguments);			/* asked for at each ping of an engine that may live for years */
 	return settings;

@@ -24,6 +24,10 @@
 char	   *res_engine_path;
 char	   *res_default_model;
 char	   *res_device;
+char	   *res_cuda_library;
+char	   *res_cuda_visible_devices;
+int			res_gpu_memory_limit;
+int			res_max_gpu_jobs;
 int			res_threads;
 int			res_max_jobs;
 int			res_training_memory;
@@ -140,6 +144,27 @@ define_for_serving(void)
 							&res_serve_idle, 0, 0, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static void
+define_for_gpus(void)
+{
+	DefineCustomStringVariable("residual.cuda_library",
+							   "Library with the CUDA device.",
+							   "Empty: residual_cuda.so beside the engine.",
+							   &res_cuda_library, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("residual.cuda_visible_devices",
+							   "GPUs that engines may see, as CUDA_VISIBLE_DEVICES names them.",
+							   "Empty: as the server's environment says. They are numbered anew from 0.",
+							   &res_cuda_visible_devices, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.gpu_memory_limit",
+							"Memory of a GPU that one engine may take.",
+							"0: four fifths of what is free when it starts.",
+							&res_gpu_memory_limit, 0, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("residual.max_gpu_jobs",
+							"Training jobs that use a GPU at once in the whole cluster.",
+							"Further jobs for device \"cuda\" wait; those for \"auto\" take the CPU.",
+							&res_max_gpu_jobs, 1, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 void
 res_settings_define(void)
 {
@@ -154,5 +179,6 @@ res_settings_define(void)
 	define_for_batching();
 	define_for_training();
 	define_for_serving();
+	define_for_gpus();
 	MarkGUCPrefixReserved("residual");
 }

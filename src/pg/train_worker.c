@@ -30,6 +30,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -46,6 +47,7 @@
 
 PGDLLEXPORT void res_train_main(Datum argument);
 
+#define GPU_LOOK_MS		500		/* how often a job that waits for a GPU looks for one */
 #define LAST_WORDS		500		/* ms that an engine that has said all has to exit */
 #define PLACE_TRIES		5		/* somebody may be looking whether a place is free */
 
@@ -161,7 +163,66 @@ recover_session(const ResTraining *training)
 				 errmsg("job " INT64_FORMAT " has lost its place to another one", training->job.id),
 				 errdetail("Code that ran while rows were read has given up the locks of the worker."),
 				 errhint("Train on a table or view that does not call pg_advisory_unlock_all().")));
+	if (training->has_gpu && !res_job_take_gpu())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("job " INT64_FORMAT " has lost its GPU to another one", training->job.id),
+				 errdetail("Code that ran while rows were read has given up the locks of the worker.")));
 	res_training_commit();
+}
+
+/* ---- a place on a GPU ---- */
+
+static bool
+take_gpu(const ResTraining *training, bool tell)
+{
+	static const Oid types[] = {INT8OID};
+	Datum		id = Int64GetDatum(training->job.id);
+	ResCatalog	catalog;
+	bool		taken;
+
+	res_training_begin_report(training);
+	taken = res_job_take_gpu();
+	if (!taken && tell)
+	{
+		res_catalog_begin(&catalog, false);
+		res_execute(&catalog, "UPDATE residual.job SET phase = 'waiting for a GPU' WHERE id = $1", 1, types, &id, NULL);
+		res_catalog_end(&catalog);
+	}
+	res_training_commit();
+	return taken;
+}
+
+/* Who insists on a GPU waits for a place; who left the choice to us does not. */
+static void
+await_gpu(ResTraining *training)
+{
+	char	   *device = training->config.device;
+	bool		insists = strncmp(device, "cuda", 4) == 0;
+	bool		told = false;
+
+	if (!insists && strcmp(device, "auto") != 0)
+		return;
+	if (insists && res_max_gpu_jobs == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no training job may use a GPU"),
+				 errhint("Raise residual.max_gpu_jobs, or train on device \"cpu\".")));
+	while (!take_gpu(training, insists && !told))
+	{
+		if (!insists)
+		{
+			ereport(LOG, (errmsg("training job " INT64_FORMAT " takes the CPU: all places on GPUs are taken", training->job.id)));
+			strlcpy(device, "cpu", sizeof(training->config.device));
+			return;
+		}
+		told = true;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, GPU_LOOK_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		res_training_serve_interrupts();
+	}
+	training->has_gpu = true;
 }
 
 /* ---- the engine's end ---- */
@@ -346,6 +407,7 @@ fail(ResTraining *training)
 static void
 run(ResTraining *training)
 {
+	await_gpu(training);
 	res_training_feed(training);
 	recover_session(training);
 	converse(training);

@@ -35,6 +35,7 @@ typedef struct ResTraining
 	ResJob		job;
 	Oid			table;			/* that its row is in */
 	RnConfig	config;			/* of job.options */
+	bool		has_gpu;		/* a place on one is taken */
 	ResEngine	engine;
 	ResChannel	channel;
 	int64		oom_kills;		/* of the system when the engine began */

@@ -152,7 +152,10 @@ typedef enum RnFrameType
 	 * options (effective), u8 RnModelUse, pairs parameters of the diagnostic, u64 memory limit in bytes (0 none);
 	 * then ROWS (set 0) ..., ROWS_END.  Answered by TABLE ..., TABLE_END
 	 */
-	RN_DIAGNOSE = 50
+	RN_DIAGNOSE = 50,
+
+	/* C: no payload.  Answered by a table: device, name, capability, memory, memory free, processors, driver, note */
+	RN_DEVICES = 60
 } RnFrameType;
 
 /* What a diagnostic is to do with a model that was sent. */

@@ -2,11 +2,11 @@
  * train.c
  *		Target tokens a second of the trainer itself, without text or server.
  *
- * usage: train tiny|base|deep [scheme [seconds [threads]]]
+ * usage: train tiny|base|deep|wide [scheme [seconds [threads [device [precision [tokens]]]]]]
  *
  * Pairs are random ids with the lengths of peer.py: log-normal, median 17, cut
- * to 8 .. 40, about 4096 target tokens an update, vocabulary 8000, dropout
- * 0.1, label smoothing 0.1.  One line of JSON.
+ * to 8 .. 40, about 4096 target tokens an update, vocabulary 8000 (wide:
+ * 32000), dropout 0.1, label smoothing 0.1.  One line of JSON.
  *
  * test/bench/train/train.c
  */
@@ -21,7 +21,6 @@
 #include "kernels/device.h"
 #include "train/trainer.h"
 
-#define VOCABULARY	8000
 #define N_PAIRS		12000
 
 static RnContext ctx;
@@ -50,7 +49,7 @@ length_of(double normal, double median, double spread)
 }
 
 static void
-add_pairs(RnCorpus *corpus)
+add_pairs(RnCorpus *corpus, int vocabulary)
 {
 	int32_t		ids[2][40];
 	uint32_t	p;
@@ -66,7 +65,7 @@ add_pairs(RnCorpus *corpus)
 		pair.n_target = length_of(rn_random_normal(7, RN_RANDOM_SAMPLE, 0, 3, p), pair.n_source, 0);
 		for (side = 0; side < 2; side++)
 			for (i = 0; i < 40; i++)
-				ids[side][i] = 4 + (int32_t) (rn_random_bits(7, RN_RANDOM_SAMPLE, p, 4 + side, i) % (VOCABULARY - 4));
+				ids[side][i] = 4 + (int32_t) (rn_random_bits(7, RN_RANDOM_SAMPLE, p, 4 + side, i) % (vocabulary - 4));
 		must(rn_corpus_add(&ctx, corpus, hash, &pair));
 	}
 	must(rn_corpus_finish(&ctx, corpus));
@@ -97,9 +96,13 @@ main(int argc, char **argv)
 	const char *scheme = argc > 2 ? argv[2] : "residual";
 	double		seconds = argc > 3 ? atof(argv[3]) : 10;
 	const char *threads = argc > 4 ? argv[4] : "2";
+	const char *device = argc > 5 ? argv[5] : "cpu";
+	const char *precision = argc > 6 ? argv[6] : "float32";
+	const char *batch_tokens = argc > 7 ? argv[7] : "4096";
+	int			wide = strcmp(shape, "wide") == 0;
 	static double times[100000];
 	RnSpecialIds special = {0, 1, 2};
-	RnBatchOptions batches = {4096, 1, 1};
+	RnBatchOptions batches = {atoi(batch_tokens), 1, 1};
 	RnConfig	config;
 	const RnKernels *kernels;
 	RnModel    *model;
@@ -118,21 +121,22 @@ main(int argc, char **argv)
 
 	rn_config_defaults(&config);
 	set(&config, "scheme", scheme);
-	set(&config, "layers", strcmp(shape, "tiny") == 0 ? "4" : strcmp(shape, "base") == 0 ? "6" : "12");
-	set(&config, "d_model", strcmp(shape, "tiny") == 0 ? "128" : strcmp(shape, "base") == 0 ? "512" : "256");
-	set(&config, "d_ffn", strcmp(shape, "tiny") == 0 ? "256" : "1024");
-	set(&config, "heads", "4");
+	set(&config, "layers", strcmp(shape, "tiny") == 0 ? "4" : strcmp(shape, "base") == 0 || wide ? "6" : "12");
+	set(&config, "d_model", strcmp(shape, "tiny") == 0 ? "128" : strcmp(shape, "base") == 0 || wide ? "512" : "256");
+	set(&config, "d_ffn", strcmp(shape, "tiny") == 0 ? "256" : wide ? "2048" : "1024");
+	set(&config, "heads", wide ? "8" : "4");
 	set(&config, "dropout", "0.1");
-	set(&config, "batch_tokens", "4096");
+	set(&config, "batch_tokens", batch_tokens);
+	set(&config, "precision", precision);
 	set(&config, "max_length", "64");
 	set(&config, "max_steps", "1000000");
 	set(&config, "threads", threads);
-	config.vocab_size = VOCABULARY;
+	config.vocab_size = wide ? 32000 : 8000;
 
-	must(rn_device_open(&ctx, "cpu", &kernels));
+	must(rn_device_choose(&ctx, device, precision, &kernels, NULL));
 	rn_spill_init(&spill, fileno(tmpfile()), 0);
 	must(rn_corpus_create(&ctx, &spill, (size_t) 64 << 20, &corpus));
-	add_pairs(corpus);
+	add_pairs(corpus, config.vocab_size);
 	must(rn_batch_reader_create(&ctx, corpus, &batches, &reader));
 	must(rn_model_create(&ctx, &config, &special, 64, &model));
 	must(rn_threads_create(&ctx, config.threads, &pool));
@@ -157,8 +161,8 @@ main(int argc, char **argv)
 	qsort(times, n, sizeof(times[0]), compare);
 	getrusage(RUSAGE_SELF, &usage);
 	printf("{\"who\": \"residual\", \"shape\": \"%s\", \"scheme\": \"%s\", \"threads\": %s, \"tok_s\": %.0f, "
-		   "\"med_s\": %.4f, \"updates\": %d, \"rss_MiB\": %ld, \"loss\": %.4f, \"device\": \"%s\"}\n",
+		   "\"med_s\": %.4f, \"updates\": %d, \"rss_MiB\": %ld, \"loss\": %.4f, \"precision\": \"%s\", \"tokens\": %s, \"device\": \"%s\"}\n",
 		   shape, scheme, threads, tokens / start, times[n / 2], n, usage.ru_maxrss / 1024, result.loss,
-		   kernels->description());
+		   precision, batch_tokens, kernels->description());
 	return 0;
 }

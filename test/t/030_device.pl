@@ -1,0 +1,147 @@
+# Training and serving on CUDA, in emulation: the CPU's results, checkpoints that move, faults that are told.
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use ResidualTest;
+
+my $library = $ENV{RESIDUAL_CUDAEMU};
+plan skip_all => 'the emulated CUDA device is not built' unless defined $library && -f $library;
+
+my $node = start_node('device', "residual.cuda_library = '$library'", 'residual.serve_threads = 1', 'residual.training_nice = 0');
+my $engine = $node->safe_psql('postgres', 'SHOW residual.engine');
+my %shape = (d_model => 32, d_ffn => 64, layers => 1, batch_tokens => 96, dropout => 0.1,
+	max_steps => 50, validate_every => 10, validation => 0.01, checkpoint_every => 0);
+
+# Engines that start from now on have this in their environment.
+sub set_environment
+{
+	my (%environment) = @_;
+	my $path = abs_path($node->basedir) . '/engine.sh';
+
+	unlink $path;
+	append_to_file($path, "#!/bin/sh\n" . join('', map { "export $_=$environment{$_}\n" } sort keys %environment) .
+		"exec $engine \"\$@\"\n");
+	chmod 0755, $path;
+	$node->append_conf('postgresql.conf', 'residual.engine = ' . (%environment ? "'$path'" : "'$engine'"));
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('residual.engine') = '" . (%environment ? $path : $engine) . "'");
+	return;
+}
+
+# ---- the devices that there are ----
+
+is($node->safe_psql('postgres', "SELECT device, name, capability, memory > 0, note IS NULL FROM residual_devices WHERE device <> 'cpu'"),
+	'cuda:0|emulated GPU|9.0|t|t', 'residual_devices');
+is($node->safe_psql('postgres', "SELECT memory > 0, processors > 0, note IS NULL FROM residual_devices WHERE device = 'cpu'"), 't|t|t',
+	'the CPU is one of them');
+ok($node->poll_query_until('postgres', "SELECT value = '0' FROM residual_serving WHERE name = 'apart'"), 'the process that has looked ends');
+
+# ---- the CPU's results ----
+
+my $cpu = train($node, 'on_cpu', %shape, device => 'cpu');
+is(outcome($node, $cpu), 'done|', 'a job on the CPU');
+my $gpu = train($node, 'on_gpu', %shape, device => 'cuda');
+is(outcome($node, $gpu), 'done|', 'the same on the emulated GPU');
+is($node->safe_psql('postgres', qq{
+	SELECT count(*), max(abs(a.loss / b.loss - 1)) < 1e-3, max(abs(a.validation_loss / b.validation_loss - 1)) < 1e-3,
+	       bool_or(a.loss <> b.loss)
+	  FROM residual_training_log a JOIN residual_training_log b ON a.step = b.step WHERE a.job = $cpu AND b.job = $gpu}), '5|t|t|t',
+	'50 steps have the CPU\'s losses, to a thousandth, and not by having run there');
+is($node->safe_psql('postgres', "SELECT l.loss > f.loss FROM residual_training_log f, residual_training_log l
+	WHERE f.job = $gpu AND f.step = 10 AND l.job = $gpu AND l.step = 50"), 'f', 'and fall');
+
+# ---- serving: on the CPU, then on the GPU ----
+
+my $query = "SELECT string_agg(residual_translate(source, '%s', '{\"beam\": 2, \"max_length\": 12}'), '/' ORDER BY id) FROM corpus WHERE id <= 4";
+$node->append_conf('postgresql.conf', "residual.device = 'cpu'");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('residual.device') = 'cpu'");
+my $words = $node->safe_psql('postgres', sprintf($query, 'on_cpu'));
+is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'a model from the GPU translates as that from the CPU');
+my $score = $node->safe_psql('postgres', "SELECT residual_score(source, target, 'on_gpu') FROM corpus WHERE id = 5");
+unlike($node->safe_psql('postgres', "SELECT value FROM residual_serving WHERE name = 'device'"), qr/emulated/, 'on the CPU');
+$node->append_conf('postgresql.conf', "residual.device = 'cuda'");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT value LIKE '%emulated GPU%' FROM residual_serving WHERE name = 'device'") or
+	diag($node->safe_psql('postgres', "SELECT * FROM residual_serving"));
+is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'the GPU translates as the CPU');
+cmp_ok(abs($node->safe_psql('postgres', "SELECT residual_score(source, target, 'on_gpu') FROM corpus WHERE id = 5") - $score), '<', 1e-3,
+	'and scores as it');
+
+# ---- a checkpoint moves ----
+
+for my $move ([ 'cpu', 'cuda' ], [ 'cuda', 'cpu' ])
+{
+	my ($from, $to) = @$move;
+	my $job = train($node, "from_$from", %shape, device => $from, max_steps => 1000000, checkpoint_every => 5, validate_every => 1000000);
+
+	wait_checkpoint($node, $job, 4);
+	$node->safe_psql('postgres', "SELECT residual_cancel($job)");
+	is($node->safe_psql('postgres', "SELECT residual_wait($job)"), 'cancelled', "a job on $from is stopped");
+	my $step = $node->safe_psql('postgres', "SELECT checkpoint_step FROM residual_jobs WHERE job = $job");
+	$node->safe_psql('postgres', "UPDATE residual.job SET options = options || '{\"device\": \"$to\"}' || jsonb_build_object('max_steps', $step + 5) WHERE id = $job");
+	$node->safe_psql('postgres', "SELECT residual_resume($job)");
+	is(outcome($node, $job), 'done|', "and goes on on $to");
+	is($node->safe_psql('postgres', "SELECT step FROM residual_versions WHERE model = 'from_$from'"), $step + 5, 'from its checkpoint');
+}
+
+# ---- faults ----
+
+for my $fault (
+	[ 'the first allocation', { CUDAEMU_FAIL_ALLOC => 1 }, '53200', 'out of memory' ],
+	[ 'a later allocation', { CUDAEMU_FAIL_ALLOC => 9 }, '53200', 'out of memory' ],
+	[ 'little memory', { CUDAEMU_MEMORY => 1 }, '53200', 'out of memory' ],
+	[ 'a copy', { CUDAEMU_FAIL_COPY => 40 }, '58000', 'the GPU failed: unspecified launch failure: cudaMemcpy' ],
+	[ 'a kernel', { CUDAEMU_FAIL_KERNEL => 200 }, '58000', 'the GPU failed: an illegal memory access' ])
+{
+	my ($name, $environment, $sqlstate, $words) = @$fault;
+
+	set_environment(%$environment);
+	my $job = train($node, 'faulty', %shape, device => 'cuda', max_steps => 5);
+	like(outcome($node, $job, 'sqlstate'), qr/^failed\|$sqlstate\|.*\Q$words\E/, "$name fails: so does the job, and says why");
+	isnt($node->safe_psql('postgres', "SELECT error_hint FROM residual_jobs WHERE job = $job"), '', 'with a hint');
+	ok(wait_until(sub { background_count($node, 'residual training') == 0 }), 'its worker has gone');
+}
+set_environment();
+is(outcome($node, train($node, 'faulty', %shape, device => 'cuda', max_steps => 5)), 'done|', 'the place on the GPU is free again');
+
+# ---- places on the GPU ----
+
+my $first = train($node, 'first', %shape, device => 'cuda', max_steps => 1000000, validate_every => 1000000);
+ok(wait_training($node, $first), 'a job has the GPU');
+my $second = train($node, 'second', %shape, device => 'cuda', max_steps => 3);
+ok($node->poll_query_until('postgres', "SELECT phase = 'waiting for a GPU' FROM residual_progress WHERE job = $second"), 'a second one waits for it');
+$node->safe_psql('postgres', "SELECT residual_cancel($second)");
+is($node->safe_psql('postgres', "SELECT residual_wait($second)"), 'cancelled', 'and can be cancelled');
+$node->safe_psql('postgres', "SELECT residual_resume($second)");
+ok($node->poll_query_until('postgres', "SELECT phase = 'waiting for a GPU' FROM residual_progress WHERE job = $second"), 'and resumed');
+$node->safe_psql('postgres', "SELECT residual_cancel($first)");
+is(outcome($node, $second), 'done|', 'it starts when the first has gone');
+
+# ---- without a GPU ----
+
+set_environment(CUDAEMU_DEVICES => 0);
+my $fallback = train($node, 'fallback', %shape, device => 'auto', max_steps => 3);
+is(outcome($node, $fallback), 'done|', 'auto takes the CPU when there is no GPU');
+like(slurp_file($node->logfile), qr/training on the CPU: no GPU can be used/, 'and the log says why');
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|no GPU can be used/, 'cuda does not');
+set_environment();
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda:7', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|device "cuda:7" is not there/,
+	'a GPU that there is not');
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda:0,1', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|several GPUs for one job/,
+	'several GPUs for one job are refused');
+$node->append_conf('postgresql.conf', "residual.cuda_library = '/nowhere/residual_cuda.so'");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT note LIKE '%/nowhere/residual_cuda.so%' FROM residual_devices WHERE device = 'cuda'");
+like($node->safe_psql('postgres', "SELECT note FROM residual_devices WHERE device = 'cuda'"), qr/device "cuda" is not available/, 'residual_devices says that the library is missing');
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate, error_hint'),
+	qr/^failed\|0A000\|Build residual where the CUDA toolkit is.*\|device "cuda" is not available/, 'a job for it fails with a hint');
+is(outcome($node, train($node, 'fallback', %shape, device => 'auto', max_steps => 3)), 'done|', 'auto takes the CPU without the library');
+
+done_testing();
