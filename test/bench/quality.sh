@@ -27,7 +27,7 @@ for scheme in $schemes; do
 	psql -XqAt -c "SELECT residual_train('$scheme', 'train', 'en', 'de', '{\"scheme\": \"$scheme\", \"layers\": 4,
 		\"d_model\": 128, \"d_ffn\": 256, \"heads\": 4, \"tokenizer\": \"bpe\", \"vocab_size\": 10000, \"dropout\": 0.3,
 		\"label_smoothing\": 0.1, \"learning_rate\": ${RATE:-0.005}, \"warmup_steps\": 2000, \"batch_tokens\": 4096, \"weight_decay\": 0,
-		\"clip_norm\": 0, \"max_steps\": ${STEPS:-6000}, \"validation\": \"val\", \"validate_every\": ${VALIDATE:-400}, \"patience\": 0,
+		\"clip_norm\": 0, \"max_steps\": ${STEPS:-3600}, \"validation\": \"val\", \"validate_every\": ${VALIDATE:-200}, \"patience\": 0,
 		\"metric\": \"bleu\", \"average_checkpoints\": 8, \"checkpoint_every\": 1000,
 		\"threads\": ${THREADS:-1}, \"seed\": ${SEED:-1}}')" || exit 1
 done
