@@ -2,8 +2,9 @@
 # check.sh: everything that is tested, on a private cluster that goes away.
 #
 # Each part speaks TAP or is pg_regress; their tests are counted one by one.
-# CHECK="layers unit golden sql servers" names the parts to run; all of them if not given.
-# Ends with "N passed, N failed"; exit status 1 when any failed.
+# CHECK="layers unit golden nvcc sql servers" names the parts to run; all of them if not given.
+# Ends with "N passed, N failed", and ", N skipped" where something that a test needs is not here (each is told
+# when it is); exit status 1 when any failed.
 cd "$(dirname "$0")/.." || exit 1
 . test/setup.sh
 
@@ -13,7 +14,7 @@ keep=0
 trap 'stop_cluster; [ $keep = 1 ] && echo "logs are kept in $WORK" || rm -rf "$WORK"' EXIT
 trap 'exit 1' INT TERM
 
-CHECK=" ${CHECK:-layers unit golden sql servers} "
+CHECK=" ${CHECK:-layers unit golden nvcc sql servers} "
 wanted()
 {
 	[[ $CHECK == *" $1 "* ]]
@@ -21,23 +22,28 @@ wanted()
 
 passed=0
 failed=0
+skipped=0
 
 # count_tap label file status: add the tests of a TAP file; a program that died or ran nothing is a failure
 count_tap()
 {
-	local ok not_ok
+	local ok not_ok skip
 	ok=$(grep -cE '^[[:space:]]*ok ' "$2")
+	skip=$(grep -cE '^[[:space:]]*(ok .*|1\.\.0 )# SKIP' "$2")
+	ok=$((ok - $(grep -cE '^[[:space:]]*ok .*# SKIP' "$2")))
 	not_ok=$(grep -cE '^[[:space:]]*not ok ' "$2")
 	passed=$((passed + ok))
 	failed=$((failed + not_ok))
+	skipped=$((skipped + skip))
 	if [ "$not_ok" != 0 ]; then
 		grep -E -A6 '^[[:space:]]*not ok' "$2" | head -60
-	elif [ "$3" != 0 ] || [ "$ok" = 0 ]; then
+	elif [ "$3" != 0 ] || [ $((ok + skip)) = 0 ]; then
 		failed=$((failed + 1))
 		echo "not ok - $1 ended with status $3"
 		tail -30 "$2"
 	fi
-	printf '%-34s %s passed, %s failed\n' "$1" "$ok" "$not_ok"
+	printf '%-34s %s passed, %s failed%s\n' "$1" "$ok" "$not_ok" "$([ "$skip" = 0 ] || echo ", $skip skipped")"
+	grep -E '^[[:space:]]*(ok .*|1\.\.0 )# SKIP' "$2"
 }
 
 ensure_packages $RESIDUAL_PACKAGES
@@ -69,6 +75,18 @@ for real in double float; do
 	timeout 900 build/$real/test/golden test/golden >"$WORK/golden.tap" 2>&1
 	count_tap "golden, $real" "$WORK/golden.tap" $?
 done
+fi
+
+if wanted nvcc; then
+say "the CUDA device, built by nvcc"
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+	make -j2 PG_CONFIG="$PG_CONFIG" residual_cuda.so >"$WORK/nvcc.log" 2>&1 || tail -30 "$WORK/nvcc.log"
+	python3 test/cuda/binaries.py >"$WORK/nvcc.tap" 2>&1
+	count_tap "nvcc" "$WORK/nvcc.tap" $?
+else
+	echo "1..0 # SKIP nvcc is not here: registers, spills and code of the CUDA device" >"$WORK/nvcc.tap"
+	count_tap "nvcc" "$WORK/nvcc.tap" 0
+fi
 fi
 
 cp -r sql expected test/t "$WORK/"
@@ -107,11 +125,15 @@ fi
 if wanted servers; then
 say "servers: crashes, cancels, replication"
 mkdir -p "$WORK/tap"
+make PG_CONFIG="$PG_CONFIG" WERROR=-Werror build/cudaemu/residual_cudaemu.so || fail "the build of the emulated device failed"
+cp build/cudaemu/residual_cudaemu.so "$RESIDUAL_STAGE"
+[ -f residual_cuda.so ] && cp residual_cuda.so "$RESIDUAL_STAGE"
 give_to_server "$WORK"
 for script in test/t/[0-9]*.pl; do
 	[ -f "$script" ] || continue
 	name=$(basename "$script" .pl)
-	(cd "$WORK" && as_server env RESIDUAL_STAGE="$RESIDUAL_STAGE" PG_REGRESS="$PG_REGRESS" TESTDATADIR="$WORK/tap/$name" \
+	(cd "$WORK" && as_server env RESIDUAL_STAGE="$RESIDUAL_STAGE" RESIDUAL_CUDAEMU="$RESIDUAL_STAGE/residual_cudaemu.so" \
+		RESIDUAL_CUDA="$RESIDUAL_STAGE/residual_cuda.so" PG_REGRESS="$PG_REGRESS" TESTDATADIR="$WORK/tap/$name" \
 		TESTLOGDIR="$WORK/tap/$name/log" PG_TEST_TIMEOUT_DEFAULT=120 \
 		timeout 900 perl -I "$WORK/t" -I "$(realpath "$PGXS_TEST/perl")" "$WORK/t/$name.pl") >"$WORK/$name.tap" 2>&1
 	status=$?
@@ -125,5 +147,5 @@ if [ $keep = 1 ] && [ -n "${CI:-}" ]; then
 	keep=0
 	tail -n 100 "$WORK/server.log"
 fi
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

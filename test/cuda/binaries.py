@@ -5,7 +5,7 @@
     binaries.py --record        write budgets.txt anew from build/cuda
 
 Every kernel has a budget of registers and static shared memory, the most that
-it needs on any architecture, in budgets.txt; none may spill or use a stack.
+it needs on any architecture, in budgets.txt; none may spill.
 The library must hold machine code for every architecture, and PTX of the last.
 """
 import glob
@@ -54,11 +54,10 @@ def compiled():
             text = report.read()
         for part in text.split('Compiling entry function ')[1:]:
             name, arch = re.match(r"'([^']+)' for 'sm_(\d+)'", part).groups()
-            stack, *spills = (int(n) for n in re.search(
-                r'(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads', part).groups())
+            spills = [int(n) for n in re.search(r'(\d+) bytes spill stores, (\d+) bytes spill loads', part).groups()]
             shared = re.search(r'(\d+) bytes smem', part)
             found[name, int(arch)] = (int(re.search(r'Used (\d+) registers', part).group(1)),
-                                      int(shared.group(1)) if shared else 0, stack + sum(spills))
+                                      int(shared.group(1)) if shared else 0, sum(spills))
     names = demangle(sorted({name for name, _ in found}))
     return {(names[name], arch): used for (name, arch), used in found.items()}
 
@@ -119,12 +118,13 @@ def main():
     missing = [f'{k} for sm_{a}' for k in kernels for a in archs if (k, a) not in found]
     check(not missing, f'for {len(archs)} architectures each', *missing)
     spilling = [f'{k} on sm_{a}: {used[2]} bytes' for (k, a), used in sorted(found.items()) if used[2] > 0]
-    check(not spilling, 'none spills or has a stack', *spilling)
+    check(not spilling, 'none spills', *spilling)
     for kernel in sorted(set(kernels) & set(budgets)):
         over = [f'sm_{a}: {used[0]} registers, {used[1]} bytes shared' for (k, a), used in sorted(found.items())
                 if k == kernel and (used[0] > budgets[k][0] or used[1] > budgets[k][1])]
         check(not over, f'{kernel} keeps to {budgets[kernel][0]} registers and {budgets[kernel][1]} bytes', *over)
-    code = code_in(os.path.join(ROOT, 'residual_cuda.so'))
+    library = os.path.join(ROOT, 'residual_cuda.so')
+    code = code_in(library) if os.path.exists(library) else set()
     for arch in archs:
         check((MACHINE_CODE, arch) in code, f'machine code for sm_{arch}')
     check((PTX, archs[-1]) in code, f'PTX of {archs[-1]}')
