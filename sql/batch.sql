@@ -78,6 +78,10 @@ CALL same($$SELECT upper(residual_translate(title, 'en_de')) || id AS t, id * 2 
 CALL same($$SELECT residual_translate(title, 'en_de') AS a, residual_translate(titel, 'de_en', '{"beam": 2}') AS b,
                    residual_translate(title, 'en_de') AS again FROM products$$);
 CALL same($$SELECT residual_translate(residual_translate(title, 'en_de'), 'de_en') AS back FROM products WHERE id < 100$$);
+-- what is drawn, given a prefix or kept is that of the row, whatever else is in the batch
+CALL same($$SELECT id, residual_translate(title || ' ' || id, 'en_de', '{"sampling": true, "temperature": 3, "seed": 7}') AS drawn,
+                   residual_translate(title, 'en_de', '{"prefix": "der "}') AS prefix,
+                   residual_translate(title || ' {' || id || '}', 'en_de', '{"preserve": true}') AS kept FROM products WHERE id < 60$$);
 -- the model and the options as columns
 CALL same($$SELECT id, residual_translate(CASE shelf WHEN 0 THEN title ELSE titel END, CASE shelf WHEN 0 THEN 'en_de' WHEN 1 THEN 'de_en' END,
                    jsonb_build_object('beam', id % 4 + 1)) AS t FROM products WHERE id < 100$$);
