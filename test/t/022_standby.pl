@@ -34,6 +34,10 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 is($standby->safe_psql('postgres', 'SELECT pg_is_in_recovery()'), 't', 'a standby');
 is(ask($standby, 'good night', 'en_de'), 'gute nacht', 'translates');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM pairs WHERE residual_translate(en, 'en_de') = de"), '10', 'a column as well');
+is($standby->safe_psql('postgres', "SELECT count(*) FROM (SELECT de, residual_translate(en, 'en_de') AS t FROM pairs OFFSET 0) s WHERE t = de"), '10',
+	'in batches, too');
+like($standby->safe_psql('postgres', "EXPLAIN SELECT residual_translate(en, 'en_de') FROM pairs"), qr/Residual Batch/, 'as EXPLAIN says');
+like(fails($standby, "SELECT residual_train('n', 'pairs', 'en', 'de')"), qr/25006/, 'it does not train');
 is(serving($standby, 'models_loaded'), '1', 'with the model out of its own tables');
 $pid = serving_pid($standby);
 isnt($pid, serving_pid($primary), 'and an engine of its own');
