@@ -54,6 +54,16 @@ SELECT * FROM options_refused('[]');
 SELECT * FROM options_refused('1');
 SELECT * FROM options_refused('{"d_modle": 64}');
 SELECT * FROM options_refused('{"no such thing": 64}');
+-- residual schemes: which there are, what belongs to which, how deep
+SELECT * FROM options_refused('{"scheme": "residul"}');
+SELECT * FROM options_refused('{"decoder_scheme": "post_norm"}');
+SELECT * FROM options_refused('{"scheme": "no such scheme"}');
+SELECT * FROM options_refused('{"scheme": "residual", "branch_scale": 0.5}');
+SELECT * FROM options_refused('{"scheme": "pre", "dual_scale": 0.5}');
+SELECT * FROM options_refused('{"scheme": "residual", "norm": "pre"}');
+SELECT * FROM options_refused('{"layers": 0}');
+SELECT * FROM options_refused('{"encoder_layers": 0}');
+SELECT * FROM options_refused('{"decoder_layers": 1001}');
 SELECT * FROM options_refused('{"d_model": null}');
 SELECT * FROM options_refused('{"d_model": [64]}');
 SELECT * FROM options_refused('{"d_model": {"d": 64}}');
