@@ -8,6 +8,7 @@
  * test/unit/golden_diagnostics.c
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,35 @@ check_gradients(GoldenCase *this_case, const RnProbe *probe, const RnProbeStack 
 		compare_list(this_case, stack, "act_grad_rel", room->a, stack->n);
 }
 
+/* Of the reference's gradients; only in double, as float has other tiny ones. */
+static void
+check_sizes(GoldenCase *this_case, const RnProbe *probe)
+{
+	int			p,
+				b,
+				k;
+
+	for (p = 0; p < this_case->n_params && sizeof(rn_real) == sizeof(double); p++)
+	{
+		const RnParam *param = golden_param(this_case, this_case->params[p]);
+		const GoldenRecord *record = golden_find(this_case->file, "grad.%s", param->name);
+		RnGradientSizes sizes;
+
+		memset(&sizes, 0, sizeof(sizes));
+		if (record == NULL || rn_probe_gradient_sizes(&this_case->ctx, probe, param, &sizes) != RN_OK)
+			continue;
+		golden_compare(this_case, GOLDEN_DIAGNOSTIC, param->name, 0, record->n, sizes.n);
+		for (b = 0; b < RN_PROBE_BOUNDS; b++)
+		{
+			double		below = 0;
+
+			for (k = 0; k < record->n; k++)
+				below += fabs(record->values[k]) < pow(10, -6 - b);
+			golden_compare(this_case, GOLDEN_DIAGNOSTIC, param->name, b, below, sizes.below[b]);
+		}
+	}
+}
+
 /* ---- streams ---- */
 
 static void
@@ -125,6 +155,8 @@ check_streams(GoldenCase *this_case, const RnProbe *probe, const RnProbeStack *s
 		compare_list(this_case, stack, "cos_next_norm", similarity.next_normalised, stack->n);
 		compare_list(this_case, stack, "cos_final", similarity.final, stack->n + 1);
 		compare_list(this_case, stack, "cos_token", similarity.token, stack->n + 2);
+		if (golden_find(this_case->file, "diag.%s.cos_layer", stack_name(stack)) != NULL)
+			compare_list(this_case, stack, "cos_layer", similarity.layer, stack->layers);
 	}
 	rn_similarity_free(&similarity);
 }
@@ -176,6 +208,23 @@ check_scores(GoldenCase *this_case, const RnProbe *probe, const RnProbeStack *st
 	free(scores);
 }
 
+/* A column of the heads' statistics, where the case has a record of it. */
+static void
+compare_heads(GoldenCase *this_case, const RnProbeStack *stack, int cross, const char *what, const RnHeadStatistics *heads,
+			  size_t offset, double *list)
+{
+	int			n = stack->layers * this_case->config.heads;
+	char		name[GOLDEN_NAME / 2];
+	int			k;
+
+	snprintf(name, sizeof(name), "%s.%s", cross ? "ca" : "sa", what);
+	if (golden_find(this_case->file, "diag.%s.%s", stack_name(stack), name) == NULL)
+		return;
+	for (k = 0; k < n; k++)
+		memcpy(&list[k], (const char *) &heads[k] + offset, sizeof(double));
+	compare_list(this_case, stack, name, list, n);
+}
+
 static void
 check_attention(GoldenCase *this_case, const RnProbe *probe, const RnProbeStack *stack, int cross, Room *room)
 {
@@ -192,6 +241,9 @@ check_attention(GoldenCase *this_case, const RnProbe *probe, const RnProbeStack 
 	compare_list(this_case, stack, cross ? "ca.entropy" : "sa.entropy", room->a, n);
 	if (stack->layers > 1)
 		compare_list(this_case, stack, cross ? "ca.jsd" : "sa.jsd", room->b, n - this_case->config.heads);
+	compare_heads(this_case, stack, cross, "max_score", room->heads, offsetof(RnHeadStatistics, largest), room->a);
+	compare_heads(this_case, stack, cross, "median_entropy", room->heads, offsetof(RnHeadStatistics, entropy_median), room->a);
+	compare_heads(this_case, stack, cross, "one_hot", room->heads, offsetof(RnHeadStatistics, one_hot), room->a);
 	for (k = 0; k < stack->layers; k++)
 		check_scores(this_case, probe, stack, cross, k);
 }
@@ -313,6 +365,7 @@ golden_check_diagnostics(GoldenCase *this_case)
 		rn_probe_run(&this_case->ctx, probe, NULL) == RN_OK && make_room(probe, &room))
 	{
 		check_all_gradients(this_case, probe);
+		check_sizes(this_case, probe);
 		check_stack(this_case, probe, &probe->encoder, &room);
 		check_stack(this_case, probe, &probe->decoder, &room);
 		check_output_change(this_case, probe, 0);
