@@ -368,10 +368,12 @@ run(RnContext *ctx, const Workshop *shop, int repeats, Candidate candidates[2], 
 	int			i,
 				k;
 
-	for (i = 0; i < 2; i++)
+	for (i = -1; i < 2; i++)
 	{
-		RN_TRY(measure_memory(ctx, shop, &candidates[i], &costs[i]));
-		free_candidate(&candidates[i]);
+		int			which = i < 0 ? 1 : i;	/* the first time for nothing: what the process keeps is there then */
+
+		RN_TRY(measure_memory(ctx, shop, &candidates[which], &costs[which]));
+		free_candidate(&candidates[which]);
 	}
 	for (i = 0; i < 2; i++)
 	{
