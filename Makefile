@@ -73,6 +73,7 @@ OBJS = \
 	src/pg/batch_node.o \
 	src/pg/sql_window.o \
 	src/pg/sql_translate.o \
+	src/pg/sql_align.o \
 	src/pg/judged_pairs.o \
 	src/pg/sql_evaluate.o \
 	src/pg/sql_compare.o \
@@ -96,7 +97,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
+REGRESS = install settings score train_errors train job resume tokenize translate decode batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
@@ -167,6 +168,7 @@ ENGINE_OBJS = \
 	src/translate/translator.o \
 	src/translate/packing.o \
 	src/translate/scorer.o \
+	src/translate/aligner.o \
 	src/translate/embedder.o \
 	src/translate/beam.o \
 	src/translate/search.o \

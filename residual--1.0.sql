@@ -432,6 +432,19 @@ RETURNS double precision LANGUAGE C STABLE PARALLEL SAFE COST 100000 AS 'MODULE_
 COMMENT ON FUNCTION residual_score(text, text, text, jsonb)
     IS 'natural log of the probability of target given source; {"normalize": true} divides by its tokens';
 
+CREATE FUNCTION residual_token_scores(source text, target text, model text DEFAULT NULL,
+                                      OUT "position" integer, OUT piece text, OUT log_probability double precision)
+RETURNS SETOF record LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 20 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_token_scores(text, text, text)
+    IS 'how probable each piece of target is, given source and the pieces before it; they add up to residual_score';
+
+CREATE FUNCTION residual_alignment(source text, target text, model text DEFAULT NULL,
+                                   OUT source_position integer, OUT source_piece text,
+                                   OUT target_position integer, OUT target_piece text, OUT weight real)
+RETURNS SETOF record LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 400 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_alignment(text, text, text)
+    IS 'which pieces of source each piece of target looks at: weights of a target piece add up to 1';
+
 CREATE FUNCTION residual_embed(source text, model text DEFAULT NULL)
 RETURNS real[] LANGUAGE C STABLE PARALLEL SAFE COST 100000 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_embed(text, text) IS 'mean of the encoder''s output over the pieces of a text, d_model numbers';

@@ -92,6 +92,22 @@ score(RnContext *ctx, Thread *thread, RnTranslator *translator, int first, int n
 }
 
 static RnStatus
+align(RnContext *ctx, Thread *thread, RnTranslator *translator, int first, int n)
+{
+	RnBatch    *batch = &thread->batch;
+	int			i;
+
+	for (i = first; i < first + n; i++)
+	{
+		RnAlignment *alignment = &batch->requests[i]->alignments[batch->items[i]];
+
+		rn_alignment_free(alignment);
+		RN_TRY(rn_translator_align(ctx, translator, 1, &thread->texts[i], &thread->targets[i], alignment, &batch->stop));
+	}
+	return RN_OK;
+}
+
+static RnStatus
 embed(RnContext *ctx, Thread *thread, RnTranslator *translator, int first, int n)
 {
 	RnBatch    *batch = &thread->batch;
@@ -174,6 +190,9 @@ run_items(RnContext *ctx, Thread *thread, int first, int n, uint64_t *tokens)
 		case RN_TASK_EMBED:
 			RN_TRY(get_translator(ctx, thread, &translator));
 			return embed(ctx, thread, translator, first, n);
+		case RN_TASK_ALIGN:
+			RN_TRY(get_translator(ctx, thread, &translator));
+			return align(ctx, thread, translator, first, n);
 		case RN_TASK_TOKENIZE:
 			return tokenize(ctx, thread, first, n);
 		case RN_TASK_DETOKENIZE:
@@ -227,7 +246,7 @@ run_batch(Thread *thread)
 	{
 		thread->texts[i] = batch->requests[i]->texts[batch->items[i]];
 		thread->terms[i] = &batch->requests[i]->terms;
-		if (batch->task == RN_TASK_SCORE)
+		if (batch->requests[i]->targets != NULL)
 			thread->targets[i] = batch->requests[i]->targets[batch->items[i]];
 	}
 	run_halving(thread, 0, batch->n, &tokens);

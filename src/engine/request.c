@@ -69,20 +69,20 @@ read_terms(RnContext *ctx, RnReader *reader, RnRequest *request)
 static RnStatus
 read_texts(RnContext *ctx, RnReader *reader, RnRequest *request)
 {
-	int			score = request->task == RN_TASK_SCORE;
-	uint32_t	n = rn_read_count(reader, (score ? 2 : 1) * sizeof(uint32_t));
+	int			pairs = request->task == RN_TASK_SCORE || request->task == RN_TASK_ALIGN;
+	uint32_t	n = rn_read_count(reader, (pairs ? 2 : 1) * sizeof(uint32_t));
 	uint32_t	i;
 
 	if (reader->failed)
 		return RN_OK;
 	request->texts = calloc(n ? n : 1, sizeof(RnText));
-	request->targets = score ? calloc(n ? n : 1, sizeof(RnText)) : NULL;
-	if (request->texts == NULL || (score && request->targets == NULL))
+	request->targets = pairs ? calloc(n ? n : 1, sizeof(RnText)) : NULL;
+	if (request->texts == NULL || (pairs && request->targets == NULL))
 		return rn_out_of_memory(ctx, n * sizeof(RnText));
 	for (i = 0; i < n; i++)
 	{
 		request->texts[i].bytes = rn_read_bytes(reader, &request->texts[i].size);
-		if (score)
+		if (pairs)
 			request->targets[i].bytes = rn_read_bytes(reader, &request->targets[i].size);
 	}
 	request->n = (int) n;
@@ -131,7 +131,7 @@ read_request(RnContext *ctx, const RnFrame *frame, RnRequest *request)
 		rn_search_check(&request->error, &request->options);
 	RN_TRY(read_texts(ctx, &reader, request));
 	RN_TRY(rn_reader_end(ctx, &reader, "request"));
-	if (request->task < RN_TASK_TRANSLATE || request->task > RN_TASK_DETOKENIZE)
+	if (request->task < RN_TASK_TRANSLATE || request->task > RN_TASK_ALIGN)
 		return rn_fail(ctx, RN_CORRUPT, "received a request for an unknown task %d", (int) request->task);
 	check_size(request);
 	return RN_OK;
@@ -168,13 +168,17 @@ free_results(RnRequest *request)
 	}
 	for (i = 0; request->pieces != NULL && i < request->n; i++)
 		free(request->pieces[i].ids);
+	for (i = 0; request->alignments != NULL && i < request->n; i++)
+		rn_alignment_free(&request->alignments[i]);
 	free(request->pieces);
+	free(request->alignments);
 	free(request->log_probabilities);
 	free(request->tokens);
 	free(request->embeddings);
 	free(request->text);
 	request->translations = NULL;
 	request->pieces = NULL;
+	request->alignments = NULL;
 	request->log_probabilities = NULL;
 	request->tokens = NULL;
 	request->embeddings = NULL;
@@ -263,6 +267,10 @@ allocate_results(RnContext *ctx, RnRequest *request)
 			request->pieces = calloc(n, sizeof(RnPieces));
 			complete = request->pieces != NULL;
 			break;
+		case RN_TASK_ALIGN:
+			request->alignments = calloc(n, sizeof(RnAlignment));
+			complete = request->alignments != NULL;
+			break;
 		case RN_TASK_DETOKENIZE:
 			break;
 	}
@@ -332,6 +340,33 @@ write_pieces(RnWriter *writer, const RnRequest *request)
 }
 
 static void
+write_alignments(RnWriter *writer, const RnRequest *request)
+{
+	const RnTokenizer *tokenizer = request->model->tokenizer;
+	int			i,
+				j;
+
+	rn_write_u32(writer, request->n);
+	for (i = 0; i < request->n; i++)
+	{
+		const RnAlignment *alignment = &request->alignments[i];
+		size_t		width = alignment->n_source;
+
+		rn_write_u32(writer, alignment->n_source);
+		for (j = 0; j < alignment->n_source; j++)
+			rn_write_string(writer, rn_tokenizer_piece(tokenizer, alignment->source_ids[j]));
+		rn_write_u32(writer, alignment->n_target);
+		for (j = 0; j < alignment->n_target; j++)
+		{
+			rn_write_string(writer, rn_tokenizer_piece(tokenizer, alignment->target_ids[j]));
+			rn_write_f64(writer, alignment->token_scores[j]);
+			rn_write_bytes(writer, alignment->weights + j * width, width * sizeof(float));
+		}
+		rn_write_u8(writer, alignment->source_cut != 0);
+	}
+}
+
+static void
 write_embeddings(RnWriter *writer, const RnRequest *request)
 {
 	size_t		width = request->model->config.d_model;
@@ -368,6 +403,9 @@ write_result(RnContext *ctx, RnRequest *request)
 			break;
 		case RN_TASK_TOKENIZE:
 			write_pieces(writer, request);
+			break;
+		case RN_TASK_ALIGN:
+			write_alignments(writer, request);
 			break;
 		case RN_TASK_DETOKENIZE:
 			rn_write_string(writer, request->text);

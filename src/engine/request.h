@@ -36,7 +36,7 @@ typedef struct RnRequest
 	size_t		bytes;			/* of payload */
 	int			n;				/* texts */
 	RnText	   *texts;			/* [n] */
-	RnText	   *targets;		/* [n] for RN_TASK_SCORE, else NULL */
+	RnText	   *targets;		/* [n] for RN_TASK_SCORE and RN_TASK_ALIGN, else NULL */
 	int			n_items;		/* what threads work on: texts, or 1 for RN_TASK_DETOKENIZE */
 	int		   *order;			/* [n_items] longest text first */
 	double		arrived;		/* rn_now() */
@@ -63,6 +63,7 @@ typedef struct RnRequest
 	int		   *tokens;			/* [n] */
 	float	   *embeddings;		/* [n * d_model] */
 	RnPieces   *pieces;			/* [n] */
+	RnAlignment *alignments;	/* [n] */
 	char	   *text;			/* malloc'd */
 
 	RnWriter	answer;			/* one frame */

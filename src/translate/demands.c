@@ -240,7 +240,7 @@ make_phrases(RnContext *ctx, RnTranslator *translator, RnTextDemand *demand, uns
 	return RN_OK;
 }
 
-/* Of a text whose end was left out only the beginning counts: about as much as its pieces say. */
+/* Of a text whose end was left out only the beginning counts: about as much as its pieces say, in whole words. */
 static RnStatus
 size_taken(RnContext *ctx, const RnTranslator *translator, const RnCutText *pieces, const char *text, size_t *size)
 {
@@ -253,8 +253,8 @@ size_taken(RnContext *ctx, const RnTranslator *translator, const RnCutText *piec
 	if (strlen(taken) < *size)
 		*size = strlen(taken);
 	free(taken);
-	while (*size > 0 && text[*size] != ' ' && text[*size] != '\0')
-		(*size)--;
+	while (text[*size] != ' ' && text[*size] != '\0')
+		(*size)++;
 	return RN_OK;
 }
 

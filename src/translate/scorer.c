@@ -81,9 +81,8 @@ score_batch(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *so
 	return status;
 }
 
-/* A target that is cut would have the probability of another. */
-static RnStatus
-check_targets(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *targets)
+RnStatus
+rn_check_targets(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *targets)
 {
 	int			i;
 
@@ -105,7 +104,7 @@ score_all(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *sour
 	int			first;
 	int			size;
 
-	RN_TRY(check_targets(ctx, translator, n, targets));
+	RN_TRY(rn_check_targets(ctx, translator, n, targets));
 	for (first = 0; first < n; first += size)
 	{
 		int			of_targets = rn_batch_size(translator, targets + first, n - first);

@@ -61,6 +61,23 @@ extern RnStatus rn_translator_score(RnContext *ctx, RnTranslator *translator, in
 									const RnText *targets, double *log_probabilities, int *tokens,
 									const volatile int *stop);
 
+/* A pair of texts as the model sees it; arrays are malloc'd. */
+typedef struct RnAlignment
+{
+	int			n_source;
+	int			n_target;
+	int32_t    *source_ids;		/* [n_source] end included */
+	int32_t    *target_ids;		/* [n_target] likewise */
+	double	   *token_scores;	/* [n_target] log-probabilities: they add up to that of the target */
+	float	   *weights;		/* [n_target, n_source] what each piece looked at; rows sum to 1 */
+	int			source_cut;		/* the source was cut at max_length pieces */
+} RnAlignment;
+
+/* Align n pairs.  RN_LIMIT for a target that is too long. */
+extern RnStatus rn_translator_align(RnContext *ctx, RnTranslator *translator, int n, const RnText *sources,
+									const RnText *targets, RnAlignment *alignments, const volatile int *stop);
+extern void rn_alignment_free(RnAlignment *alignment);
+
 /* Mean over pieces (end included) of the encoder's output, [n, d_model]. */
 extern RnStatus rn_translator_embed(RnContext *ctx, RnTranslator *translator, int n, const RnText *texts,
 									float *embeddings, const volatile int *stop);

@@ -5,6 +5,7 @@
  *
  * test/unit/test_translator.c
  */
+#include <ctype.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "check.h"
 #include "toy_model.h"
+#include "translate/placeholders.h"
 #include "translate/translator.h"
 
 #define MAX_LENGTH		48
@@ -369,6 +371,367 @@ test_search_scores(RnGraph *graph, RnLane *lane)
 	rn_decoder_free(decoder);
 }
 
+/* ---- what answers must hold ---- */
+
+static RnText
+with_number(int i, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%.390s %d", sentences[i], 1000 + 7 * i);
+	return text_of(buffer);
+}
+
+static void
+test_sampling(void)
+{
+	static RnTranslation together[30 * 3];
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			differ = 0;
+	int			wrong = 0;
+	int			i,
+				k,
+				t;
+
+	rn_search_defaults(&options);
+	options.sampling = options.token_scores = 1;
+	options.beam = 1;
+	options.n_best = 3;
+	options.seed = 99;
+	CHECK(translate(&ctx, &options, 30, texts, together) == RN_OK, "30 texts, 3 samples each: %s", ctx.message);
+	for (i = 0; i < 30; i++)
+	{
+		RnTranslation alone[3];
+
+		translate(&ctx, &options, 1, &texts[29 - i], alone);
+		for (k = 0; k < 3; k++)
+		{
+			const RnTranslation *one = &together[(29 - i) * 3 + k];
+			double		sum = 0;
+
+			for (t = 0; t < one->tokens; t++)
+				sum += one->token_scores[t];
+			differ += strcmp(one->text, alone[k].text) != 0;
+			wrong += !(fabs(sum - one->log_probability) < 1e-4);
+		}
+		rn_translations_free(alone, 3);
+	}
+	CHECK(differ == 0, "a text draws the same alone and among others: %d differ", differ);
+	CHECK(wrong == 0, "the scores of tokens add up: %d do not", wrong);
+	rn_translations_free(together, 90);
+}
+
+/* Every answer begins with the prefix, whatever characters it has; scoring it gives the same. */
+static void
+test_prefix(void)
+{
+	static const char *const prefixes[] = {"ba", "Zoë 7", "\xe2\x82\xac 5, {x}"};
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			p;
+
+	rn_search_defaults(&options);
+	options.n_best = 4;
+	for (p = 0; p < 3; p++)
+	{
+		RnTranslation results[20 * 4];
+		RnTerms		of_all;
+		const RnTerms *each[20];
+		int			wrong = 0;
+		int			i;
+
+		memset(&of_all, 0, sizeof(of_all));
+		rn_context_reset(&ctx);
+		rn_terms_set_prefix(&ctx, &of_all, text_of(prefixes[p]));
+		for (i = 0; i < 20; i++)
+			each[i] = &of_all;
+		terms = each;
+		CHECK(translate(&ctx, &options, 20, texts, results) == RN_OK, "prefix \"%s\" %s", prefixes[p], ctx.message);
+		for (i = 0; i < 20 * 4; i++)
+			wrong += results[i].text != NULL && strncmp(results[i].text, prefixes[p], strlen(prefixes[p])) != 0;
+		CHECK(wrong == 0 && results[0].text != NULL, "answers begin with it: %d do not, \"%s\"", wrong, results[0].text);
+		rn_translations_free(results, 20 * 4);
+		rn_terms_free(&of_all);
+	}
+	terms = NULL;
+}
+
+/* Does a word stand in a text, not within another word? */
+static int
+stands_in(const char *text, const char *word)
+{
+	const char *at;
+
+	for (at = strstr(text, word); at != NULL; at = strstr(at + 1, word))
+	{
+		char		before = at > text ? at[-1] : ' ';
+		char		behind = at[strlen(word)];
+
+		if (!isalnum((unsigned char) before) && !isalnum((unsigned char) behind))
+			return 1;
+	}
+	return 0;
+}
+
+/* A model that knows nothing is the hardest case: terms are in every answer all the same. */
+static void
+test_glossary(int beam, int alternatives)
+{
+	static RnTranslation results[40 * 4];
+	static char words[40][64];
+	static RnTerms of_text[40];
+	const RnTerms *each[40];
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			lacking = 0;
+	int			missing = 0;
+	int			i,
+				k;
+
+	rn_search_defaults(&options);
+	options.beam = beam;
+	options.alternatives = alternatives;
+	options.n_best = alternatives ? 4 : beam;
+	rn_context_reset(&ctx);
+	for (i = 0; i < 40; i++)
+	{
+		/* the last word of each text, and one that is in none */
+		const char *last = strrchr(sentences[i], ' ');
+
+		snprintf(words[i], sizeof(words[i]), "%.60s", last != NULL ? last + 1 : sentences[i]);
+		rn_terms_add(&ctx, &of_text[i], text_of(words[i]), text_of(i % 2 ? "Q\xc3\xa4x-7" : "baku deno"));
+		rn_terms_add(&ctx, &of_text[i], text_of("not-there"), text_of("never"));
+		each[i] = &of_text[i];
+	}
+	terms = each;
+	CHECK(translate(&ctx, &options, 40, texts, results) == RN_OK, "a glossary, beam %d: %s", beam, ctx.message);
+	for (i = 0; i < 40; i++)
+	{
+		for (k = 0; k < options.n_best; k++)
+		{
+			const char *text = results[i * options.n_best + k].text;
+
+			missing += text == NULL && k == 0;
+			lacking += text != NULL && !stands_in(text, i % 2 ? "Q\xc3\xa4x-7" : "baku deno");
+		}
+		rn_terms_free(&of_text[i]);
+	}
+	CHECK(lacking == 0 && missing == 0, "every answer has its term: %d lack it, %d texts without answer; \"%s\"", lacking,
+		  missing, results[0].text);
+	rn_translations_free(results, 40 * options.n_best);
+	terms = NULL;
+}
+
+static int
+occurrences(const char *text, const char *what)
+{
+	int			n = 0;
+
+	while ((text = strstr(text, what)) != NULL)
+	{
+		text += strlen(what);
+		n++;
+	}
+	return n;
+}
+
+/* Placeholders come back as they are and as often. */
+static void
+test_preserve(int beam)
+{
+	static const struct
+	{
+		const char *text;
+		const char *kept[4];
+		int			times;		/* of the first */
+	}			cases[] =
+	{
+		{"baku %s deno %s", {"%s"}, 2},
+		{"{name} deno {0:.2f} %1$d", {"{name}", "{0:.2f}", "%1$d"}, 1},
+		{"see https://example.org/a_b?c=d&e=%20#top, baku", {"https://example.org/a_b?c=d&e=%20#top"}, 1},
+		{"deno (1,000.50) 2024-01-31 baku", {"1,000.50", "2024-01-31"}, 1},
+		{"a.b+c@example.org baku ${HOME} {{ user }}", {"a.b+c@example.org", "${HOME}", "{{ user }}"}, 1},
+		{"7 baku -7 deno x86-64 3D", {"-7", "x86-64", "3D"}, 1},
+		{"100%", {"100"}, 1},
+		{"Zo\xc3\xab \xef\xbc\x95 12", {"12"}, 1},
+	};
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			c,
+				k;
+
+	rn_search_defaults(&options);
+	options.beam = options.n_best = beam;
+	options.preserve = 1;
+	for (c = 0; c < (int) (sizeof(cases) / sizeof(cases[0])); c++)
+	{
+		RnText		text = text_of(cases[c].text);
+		RnTranslation results[8];
+		int			wrong = 0;
+		int			i;
+
+		if (!CHECK(translate(&ctx, &options, 1, &text, results) == RN_OK && results[0].text != NULL, "\"%s\" %s",
+				   cases[c].text, ctx.message))
+			continue;
+		for (i = 0; i < beam && results[i].text != NULL; i++)
+		{
+			for (k = 0; k < 4 && cases[c].kept[k] != NULL; k++)
+				wrong += occurrences(results[i].text, cases[c].kept[k]) != (k == 0 ? cases[c].times : 1);
+		}
+		CHECK(wrong == 0, "beam %d keeps it: \"%s\"", beam, results[0].text);
+		rn_translations_free(results, beam);
+	}
+}
+
+/* Many texts with a number each, in batches with others that have none. */
+static void
+test_preserve_batches(void)
+{
+	static char numbered[N_TEXTS][420];
+	static RnText given[N_TEXTS];
+	static RnTranslation results[N_TEXTS];
+	static RnTranslation plain[N_TEXTS];
+	RnSearchOptions options;
+	RnContext	ctx;
+	int			wrong = 0;
+	int			differ = 0;
+	int			i;
+
+	for (i = 0; i < N_TEXTS; i++)
+		given[i] = i % 2 ? with_number(i, numbered[i], sizeof(numbered[i])) : texts[i];
+	rn_search_defaults(&options);
+	CHECK(translate(&ctx, &options, N_TEXTS, given, plain) == RN_OK, "plain");
+	options.preserve = 1;
+	CHECK(translate(&ctx, &options, N_TEXTS, given, results) == RN_OK, "%d texts, some with numbers: %s", N_TEXTS,
+		  ctx.message);
+	for (i = 0; i < N_TEXTS; i++)
+	{
+		char		number[16];
+
+		snprintf(number, sizeof(number), "%d", 1000 + 7 * i);
+		if (i % 2)
+			wrong += results[i].text == NULL || occurrences(results[i].text, number) != 1;
+		else
+			differ += strcmp(results[i].text, plain[i].text) != 0;
+	}
+	CHECK(wrong == 0 && differ == 0, "numbers are kept (%d are not), texts without are as without the option (%d differ)",
+		  wrong, differ);
+	rn_translations_free(results, N_TEXTS);
+	rn_translations_free(plain, N_TEXTS);
+}
+
+/* What is found in a text. */
+static void
+test_placeholders(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *found;
+	}			cases[] =
+	{
+		{"nothing here", ""}, {"100% of 5 apples", "100|5"}, {"%d%% of %(n)s", "%d|%%|%(n)s"}, {"50 % off", "50"},
+		{"a{b}c {} {{x}} { y } {z", "{b}|{}|{{x}}"}, {"www.a.de. (http://b.c/d) x://", "www.a.de|http://b.c/d"},
+		{"v1.2.3, B2B and COVID-19", "v1.2.3|B2B|19"}, {"-5 to +3, 3-5, 5-year", "-5|+3|3-5|5"},
+		{"1.", "1"}, {"10:30. 1/2", "10:30|1/2"}, {"x@y z@ @w", "x@y"}, {"100%such %5.2f%ld", "100|%5.2f|%ld"},
+		{"_9 9_", "9"}, {"", ""}, {"%", ""}, {"{", ""}
+	};
+	int			c;
+
+	for (c = 0; c < (int) (sizeof(cases) / sizeof(cases[0])); c++)
+	{
+		char		found[200] = "";
+		size_t		size = strlen(cases[c].text);
+		size_t		at = 0;
+		size_t		start;
+
+		while (rn_placeholder_next(cases[c].text, size, &at, &start))
+		{
+			if (found[0] != '\0')
+				strcat(found, "|");
+			strncat(found, cases[c].text + start, at - start);
+		}
+		CHECK(strcmp(found, cases[c].found) == 0, "\"%s\" has \"%s\"", cases[c].text, found);
+	}
+}
+
+/* Terms are words, the longest first. */
+static void
+test_terms(void)
+{
+	static const char text[] = "the old house, oldest house of Old Town; house";
+	static const int expected[] = {1, 0, 0};
+	RnTerms		of_text;
+	RnContext	ctx;
+	size_t		at = 0;
+	size_t		start;
+	int			wrong = 0;
+	int			n = 0;
+	int			term;
+
+	memset(&of_text, 0, sizeof(of_text));
+	rn_context_reset(&ctx);
+	rn_terms_add(&ctx, &of_text, text_of("house"), text_of("a"));
+	rn_terms_add(&ctx, &of_text, text_of(" old \t house "), text_of("b"));
+	rn_terms_add(&ctx, &of_text, text_of("old"), text_of("c"));
+	rn_terms_add(&ctx, &of_text, text_of("ouse"), text_of("d"));
+	while ((term = rn_terms_next(&of_text, text, sizeof(text) - 1, &at, &start)) >= 0)
+	{
+		wrong += n >= 3 || term != expected[n];
+		n++;
+	}
+	CHECK(wrong == 0 && n == 3, "%d terms are found", n);
+	CHECK(rn_terms_add(&ctx, &of_text, text_of(" "), text_of("e")) == RN_INVALID, "%s", ctx.message);
+	rn_context_reset(&ctx);
+	CHECK(rn_terms_add(&ctx, &of_text, text_of("e"), text_of("")) == RN_INVALID, "%s", ctx.message);
+	rn_terms_free(&of_text);
+}
+
+/* ---- alignment ---- */
+
+static void
+test_alignment(void)
+{
+	RnAlignment alignments[10];
+	double		log_probabilities[10];
+	int			tokens[10];
+	RnContext	ctx;
+	double		worst = 0;
+	double		worst_sum = 0;
+	int			wrong = 0;
+	int			i,
+				j,
+				k;
+
+	rn_context_reset(&ctx);
+	CHECK(rn_translator_align(&ctx, translator, 10, texts, texts + 10, alignments, NULL) == RN_OK, "10 alignments: %s",
+		  ctx.message);
+	rn_translator_score(&ctx, translator, 10, texts, texts + 10, log_probabilities, tokens, NULL);
+	for (i = 0; i < 10; i++)
+	{
+		const RnAlignment *one = &alignments[i];
+		double		sum = 0;
+
+		wrong += one->n_target != tokens[i] || one->target_ids[one->n_target - 1] != RN_END_ID ||
+			one->source_ids[one->n_source - 1] != RN_END_ID;
+		for (j = 0; j < one->n_target; j++)
+		{
+			double		row = 0;
+
+			for (k = 0; k < one->n_source; k++)
+			{
+				row += one->weights[j * one->n_source + k];
+				wrong += !(one->weights[j * one->n_source + k] >= 0);
+			}
+			worst = fabs(row - 1) > worst ? fabs(row - 1) : worst;
+			sum += one->token_scores[j];
+		}
+		worst_sum = fabs(sum - log_probabilities[i]) > worst_sum ? fabs(sum - log_probabilities[i]) : worst_sum;
+		rn_alignment_free(&alignments[i]);
+	}
+	CHECK(wrong == 0 && worst < 1e-5, "the weights of a piece add up to 1: largest difference %.1e", worst);
+	CHECK(worst_sum < 1e-3, "the scores of tokens add up to that of the target: largest difference %.1e", worst_sum);
+}
+
 /* ---- embedding ---- */
 
 static void
@@ -486,6 +849,17 @@ main(void)
 	test_max_length();
 	test_scores(graph);
 	test_search_scores(graph, lane);
+	test_sampling();
+	test_prefix();
+	test_glossary(1, 0);
+	test_glossary(4, 0);
+	test_glossary(2, 1);
+	test_placeholders();
+	test_terms();
+	test_preserve(1);
+	test_preserve(4);
+	test_preserve_batches();
+	test_alignment();
 	test_embeddings(lane);
 	test_stop();
 	rn_translator_free(translator);
