@@ -33,6 +33,13 @@ SELECT count(*) AS sentences, bool_and(n.translation = t.translation) AS best, b
  WHERE n.rank = 1;
 SELECT residual_translate(array_agg(en ORDER BY en), 'one_stack') = array_agg(residual_translate(en, 'one_stack') ORDER BY en) AS batch FROM pairs;
 SELECT array_length(residual_embed('the bird sings', 'one_stack'), 1);
+-- what answers must hold, and pieces; there is nothing to align by
+SELECT residual_translate('the bird sings', 'one_stack', '{"prefix": "der", "glossary": {"sings": "singt"}}'),
+       residual_translate('the bird sings %s', 'one_stack', '{"preserve": true}') LIKE '%\%s%' AS kept,
+       residual_translate('the bird sings', 'one_stack', '{"sampling": true, "temperature": 0.001}');
+SELECT abs(sum(log_probability) - residual_score('the bird sings', 'der vogel singt', 'one_stack')) < 1e-4 AS add_up
+  FROM residual_token_scores('the bird sings', 'der vogel singt', 'one_stack');
+SELECT * FROM residual_alignment('the bird sings', 'der vogel singt', 'one_stack');
 -- what is longer than a source may be is cut
 SELECT length(residual_translate(repeat('the dog sees ', 100), 'one_stack')) > 0 AS cut;
 -- gradients at the start, layer by layer

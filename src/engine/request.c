@@ -360,7 +360,8 @@ write_alignments(RnWriter *writer, const RnRequest *request)
 		{
 			rn_write_string(writer, rn_tokenizer_piece(tokenizer, alignment->target_ids[j]));
 			rn_write_f64(writer, alignment->token_scores[j]);
-			rn_write_bytes(writer, alignment->weights + j * width, width * sizeof(float));
+			rn_write_bytes(writer, alignment->weights != NULL ? alignment->weights + j * width : NULL,
+						   alignment->weights != NULL ? width * sizeof(float) : 0);
 		}
 		rn_write_u8(writer, alignment->source_cut != 0);
 	}

@@ -51,7 +51,7 @@ ask(FunctionCallInfo fcinfo, RnReader *reader, uint32 *n_source)
 	return pieces;
 }
 
-/* A piece of the translation; the weights lie in the answer. */
+/* A piece of the translation; the weights lie in the answer.  NULL: there are none. */
 static const char *
 read_target(RnReader *reader, uint32 n_source, Datum *piece, double *log_probability)
 {
@@ -61,6 +61,8 @@ read_target(RnReader *reader, uint32 n_source, Datum *piece, double *log_probabi
 	*piece = read_piece(reader);
 	*log_probability = rn_read_f64(reader);
 	weights = rn_read_bytes(reader, &size);
+	if (size == 0)
+		return NULL;
 	if (!reader->failed && size != n_source * sizeof(float4))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
@@ -75,6 +77,15 @@ end(ResTranslator *translator, RnReader *reader)
 
 	res_request_end(reader);
 	res_translator_report_cut(translator, cut ? 1 : 0, 1);
+}
+
+static void
+no_alignment(const ResTranslator *translator)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("model \"%s\" does not align translations with their sources", translator->model.name),
+			 errdetail("It has no attention from one to the other: its architecture is \"decoder\".")));
 }
 
 Datum
@@ -100,6 +111,8 @@ residual_alignment(PG_FUNCTION_ARGS)
 		double		log_probability;
 		const char *weights = read_target(&reader, n_source, &values[3], &log_probability);
 
+		if (weights == NULL && !reader.failed)
+			no_alignment(res_translator_of(fcinfo->flinfo));
 		values[2] = Int32GetDatum(i + 1);
 		for (k = 0; weights != NULL && k < n_source; k++)
 		{

@@ -52,8 +52,10 @@ allocate_alignment(RnContext *ctx, const Pass *pass, RnAlignment *alignment)
 	alignment->source_ids = malloc(n * sizeof(int32_t));
 	alignment->target_ids = malloc(m * sizeof(int32_t));
 	alignment->token_scores = malloc(m * sizeof(double));
-	alignment->weights = malloc(n * m * sizeof(float));
-	if (!alignment->source_ids || !alignment->target_ids || !alignment->token_scores || !alignment->weights)
+	if (pass->probabilities != NULL)
+		alignment->weights = malloc(n * m * sizeof(float));
+	if (!alignment->source_ids || !alignment->target_ids || !alignment->token_scores ||
+		(pass->probabilities != NULL && !alignment->weights))
 		return rn_out_of_memory(ctx, n * m * sizeof(float));
 	memcpy(alignment->source_ids, pass->source.ids, n * sizeof(int32_t));
 	memcpy(alignment->target_ids, pass->target.expected, m * sizeof(int32_t));
@@ -115,7 +117,7 @@ run_pass(RnContext *ctx, RnTranslator *translator, Pass *pass, const volatile in
 	return translator->kernels->synchronize(ctx, translator->lane);
 }
 
-/* The mean over heads. */
+/* Scores, and the mean over heads. */
 static RnStatus
 take_weights(RnContext *ctx, RnTranslator *translator, Pass *pass, RnAlignment *alignment)
 {
@@ -127,8 +129,10 @@ take_weights(RnContext *ctx, RnTranslator *translator, Pass *pass, RnAlignment *
 				i,
 				j;
 
+	for (i = 0; i < m; i++)
+		alignment->token_scores[i] = -pass->host_nll[i];
 	if (pass->probabilities == NULL)
-		return rn_fail(ctx, RN_UNSUPPORTED, "the model has no attention between text and translation");
+		return RN_OK;
 	translator->kernels->copy_out(translator->lane, pass->host, *pass->probabilities,
 								  (size_t) heads * m * stride * sizeof(rn_real));
 	RN_TRY(translator->kernels->synchronize(ctx, translator->lane));
@@ -142,7 +146,6 @@ take_weights(RnContext *ctx, RnTranslator *translator, Pass *pass, RnAlignment *
 				sum += pass->host[((size_t) h * m + i) * stride + j];
 			alignment->weights[(size_t) i * n + j] = (float) (sum / heads);
 		}
-		alignment->token_scores[i] = -pass->host_nll[i];
 	}
 	return RN_OK;
 }

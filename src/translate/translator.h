@@ -69,7 +69,8 @@ typedef struct RnAlignment
 	int32_t    *source_ids;		/* [n_source] end included */
 	int32_t    *target_ids;		/* [n_target] likewise */
 	double	   *token_scores;	/* [n_target] log-probabilities: they add up to that of the target */
-	float	   *weights;		/* [n_target, n_source] what each piece looked at; rows sum to 1 */
+	float	   *weights;		/* [n_target, n_source] what each piece looked at; rows sum to 1.  NULL: the
+								 * model has no attention between the two */
 	int			source_cut;		/* the source was cut at max_length pieces */
 } RnAlignment;
 
