@@ -31,11 +31,6 @@ typedef struct RnDeviceOptions
 	int64_t		memory_limit;	/* bytes that may be allocated; 0: 80 % of what is free */
 } RnDeviceOptions;
 
-/* Ranks that add up their gradients, one process and one device each. */
-typedef struct RnRanks RnRanks;
-
-#define RN_RANKS_ID		128		/* bytes by which ranks find each other */
-
 /* What a device library answers when asked for its version. */
 typedef struct RnDeviceLibrary
 {
@@ -47,18 +42,6 @@ typedef struct RnDeviceLibrary
 
 	/* The one device that this process uses from now on; the table lives as long as the process. */
 	RnStatus	(*open) (RnContext *ctx, const RnDeviceOptions *options, const RnKernels **kernels);
-
-	/*
-	 * Several ranks.  The first makes the id; all join with it, in any order,
-	 * and wait for one another at most timeout seconds.  sum adds n numbers of all
-	 * ranks, in place, in order with the lane's kernels; a rank that has died
-	 * is told by synchronize or by the next call, never by a hang.
-	 */
-	RnStatus	(*ranks_id) (RnContext *ctx, uint8_t id[RN_RANKS_ID]);
-	RnStatus	(*ranks_join) (RnContext *ctx, const uint8_t id[RN_RANKS_ID], int rank, int n_ranks, double timeout,
-							   RnRanks **ranks);
-	RnStatus	(*ranks_sum) (RnContext *ctx, RnRanks *ranks, RnLane *lane, rn_real *values, size_t n);
-	void		(*ranks_leave) (RnRanks *ranks);
 } RnDeviceLibrary;
 
 #define RN_DEVICE_VERSION	1

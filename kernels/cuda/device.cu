@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "kernels/cuda/product.h"
-#include "kernels/cuda/ranks.h"
 
 /* What is left for others, in parts of a hundred of what is free, where no limit is given. */
 #define SHARE_FREE	20
@@ -203,10 +202,6 @@ static const RnDeviceLibrary library = {
 	count_devices,
 	describe,
 	open_device,
-	rn_ranks_id,
-	rn_ranks_join,
-	rn_ranks_sum,
-	rn_ranks_leave,
 };
 
 extern "C" __attribute__((visibility("default"))) const RnDeviceLibrary *

@@ -40,7 +40,7 @@ is($node->safe_psql('postgres', "SELECT device, name, capability, memory > 0, no
 	'cuda:0|emulated GPU|9.0|t|t', 'residual_devices');
 is($node->safe_psql('postgres', "SELECT memory > 0, processors > 0, note IS NULL FROM residual_devices WHERE device = 'cpu'"), 't|t|t',
 	'the CPU is one of them');
-ok($node->poll_query_until('postgres', "SELECT value = '0' FROM residual_serving WHERE name = 'apart'"), 'the process that has looked ends');
+ok($node->poll_query_until('postgres', "SELECT value = '0' FROM residual_serving_status() WHERE name = 'apart'"), 'the process that has looked ends');
 
 # ---- the CPU's results ----
 
@@ -65,11 +65,11 @@ $node->poll_query_until('postgres', "SELECT current_setting('residual.device') =
 my $words = $node->safe_psql('postgres', sprintf($query, 'on_cpu'));
 is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'a model from the GPU translates as that from the CPU');
 my $score = $node->safe_psql('postgres', "SELECT residual_score(source, target, 'on_gpu') FROM corpus WHERE id = 5");
-unlike($node->safe_psql('postgres', "SELECT value FROM residual_serving WHERE name = 'device'"), qr/emulated/, 'on the CPU');
+unlike($node->safe_psql('postgres', "SELECT value FROM residual_serving_status() WHERE name = 'device'"), qr/emulated/, 'on the CPU');
 $node->append_conf('postgresql.conf', "residual.device = 'cuda'");
 $node->reload;
-$node->poll_query_until('postgres', "SELECT value LIKE '%emulated GPU%' FROM residual_serving WHERE name = 'device'") or
-	diag($node->safe_psql('postgres', "SELECT * FROM residual_serving"));
+$node->poll_query_until('postgres', "SELECT value LIKE '%emulated GPU%' FROM residual_serving_status() WHERE name = 'device'") or
+	diag($node->safe_psql('postgres', "SELECT * FROM residual_serving_status()"));
 is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'the GPU translates as the CPU');
 cmp_ok(abs($node->safe_psql('postgres', "SELECT residual_score(source, target, 'on_gpu') FROM corpus WHERE id = 5") - $score), '<', 1e-3,
 	'and scores as it');
