@@ -97,7 +97,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate decode batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
+REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
@@ -218,6 +218,7 @@ ENGINE_OBJS = \
 	src/graph/plan.o \
 	src/graph/run.o \
 	src/graph/param.o \
+	src/graph/prepared.o \
 	src/graph/ops_linear.o \
 	src/graph/ops_pointwise.o \
 	src/graph/ops_norm.o \
@@ -244,6 +245,9 @@ KERNEL_OBJS = \
 	kernels/cpu/tile.o \
 	kernels/cpu/blocked.o \
 	kernels/cpu/fewrows.o \
+	kernels/cpu/prepared.o \
+	kernels/cpu/quantise.o \
+	kernels/cpu/int8.o \
 	kernels/cpu/linear.o \
 	kernels/cpu/pointwise.o \
 	kernels/cpu/norm.o \
@@ -422,6 +426,7 @@ PARTS_test_base =
 PARTS_test_kernels =
 PARTS_test_kernels_attention =
 PARTS_test_kernels_loss =
+PARTS_test_prepared =
 PARTS_test_ops = op_case plain
 PARTS_test_graph =
 PARTS_test_plan =
@@ -445,9 +450,9 @@ PARTS_train_driver = train_client
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver
-UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
-UNIT_CHECKED = test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator test_queue
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver
+UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
+UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator test_queue
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))

@@ -76,11 +76,14 @@ extern RnStatus rn_device_library(RnContext *ctx, const RnDeviceLibrary **librar
 /* What RESIDUAL_GPU_MEMORY in the environment allows, MB there; 0: no word of it. */
 extern int64_t rn_device_memory_limit(void);
 
-/* The CPU's table, chosen for the vector unit at hand; RN_CPU_LEVEL=2|3|4 in the
+/* Beyond the levels of x86-64: the highest of them, and products of whole numbers. */
+#define RN_LEVEL_VNNI	5
+
+/* The CPU's table, chosen for the vector unit at hand; RN_CPU_LEVEL=2|3|4|5 in the
  * environment asks for a lower one (tests).  NULL: the processor is too old. */
 extern const RnKernels *rn_cpu_kernels(void);
 
-/* The best table up to a level of x86-64, or NULL; any level on other machines. */
+/* The best table up to a level of x86-64 or RN_LEVEL_VNNI, or NULL; any level on other machines. */
 extern const RnKernels *rn_cpu_kernels_up_to(int level);
 
 #endif							/* RN_DEVICE_H */

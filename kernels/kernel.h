@@ -30,9 +30,23 @@
 #include "base/random.h"
 #include "base/real.h"
 
-#define RN_KERNELS_VERSION	1
+#define RN_KERNELS_VERSION	2
 
 typedef struct RnLane RnLane;
+
+/* A weight matrix made ready for many products; its inside is the device's own. */
+typedef struct RnPrepared RnPrepared;
+
+/*
+ * Number formats of prepared weights.  RN_FORMAT_INT8: W[j] = scale[j] q[j],
+ * whole numbers q from -127 to 127, one scale a row; the rows of x are made
+ * such numbers as well as they come, the sums are exact.
+ */
+typedef enum RnFormat
+{
+	RN_FORMAT_REAL = 0,
+	RN_FORMAT_INT8
+} RnFormat;
 
 typedef enum RnActivation
 {
@@ -334,6 +348,20 @@ typedef struct RnKernels
 	void		(*product) (RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 							double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 							double beta, rn_real *c, int ldc);
+
+	/*
+	 * W [n, k], dense, made ready once; any lanes may use it at the same time.
+	 * prepared_bytes is what it takes, 0 when the device has no such format:
+	 * prepare then gives RN_UNSUPPORTED.
+	 */
+	size_t		(*prepared_bytes) (RnFormat format, int n, int k);
+	RnStatus	(*prepare) (RnContext *ctx, RnLane *lane, RnFormat format, int n, int k, const rn_real *w,
+							RnPrepared **prepared);
+	void		(*discard) (RnPrepared *prepared);
+
+	/* y[m, n] = x[m, k] W^T + bias; bias may be NULL */
+	void		(*prepared_product) (RnLane *lane, const RnPrepared *w, int m, const rn_real *x, int ldx,
+									 const rn_real *bias, rn_real *y, int ldy);
 
 	/* y += bias; backward adds the column sums of dy to dbias */
 	void		(*bias_forward) (RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias);

@@ -124,15 +124,37 @@ multiply_block(int m, int n, int k, rn_real alpha, const rn_real *a, long row, l
 	}
 }
 
+/* A block of rows of C against a packed block of B. */
+static void
+multiply_rows(int transpose_a, int m, int n, int k, rn_real alpha, const rn_real *a, long lda, const rn_real *packed_b,
+			  rn_real *packed_a, rn_real beta, rn_real *c, long ldc)
+{
+	int			i;
+
+	for (i = 0; i < m; i += BLOCK_M)
+	{
+		const int	ms = RN_MIN(BLOCK_M, m - i);
+		const rn_real *block = transpose_a ? a + i : a + i * lda;
+
+		if (transpose_a || lda % BAD_STRIDE == 0)
+		{
+			pack_a(transpose_a, ms, k, block, lda, packed_a);
+			multiply_block(ms, n, k, alpha, packed_a, 1, RN_TILE_ROWS, (long) k * RN_TILE_ROWS, packed_b, beta,
+						   c + i * ldc, ldc);
+		}
+		else
+			multiply_block(ms, n, k, alpha, block, lda, 1, RN_TILE_ROWS * lda, packed_b, beta, c + i * ldc, ldc);
+	}
+}
+
+#define SIZE_B	((size_t) BLOCK_K * BLOCK_N)
+#define SIZE_A	((size_t) BLOCK_K * BLOCK_M)
+
 void
 rn_blocked_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k, rn_real alpha,
 				   const rn_real *a, long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c, long ldc)
 {
-	const size_t size_b = (size_t) BLOCK_K * BLOCK_N;
-	const size_t size_a = (size_t) BLOCK_K * BLOCK_M;
-	rn_real    *packed_b = rn_lane_scratch(lane, (size_b + size_a) * sizeof(rn_real));
-	rn_real    *packed_a = packed_b + size_b;
-	int			i;
+	rn_real    *packed_b = rn_lane_scratch(lane, (SIZE_B + SIZE_A) * sizeof(rn_real));
 	int			j;
 	int			p;
 
@@ -141,28 +163,56 @@ rn_blocked_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n,
 	for (p = 0; p < k; p += BLOCK_K)
 	{
 		const int	ks = RN_MIN(BLOCK_K, k - p);
-		const rn_real so_far = p == 0 ? beta : 1;
 
 		for (j = 0; j < n; j += BLOCK_N)
 		{
 			const int	ns = RN_MIN(BLOCK_N, n - j);
 
 			pack_b(transpose_b, ks, ns, transpose_b ? b + j * ldb + p : b + p * ldb + j, ldb, packed_b);
-			for (i = 0; i < m; i += BLOCK_M)
-			{
-				const int	ms = RN_MIN(BLOCK_M, m - i);
-				const rn_real *block = transpose_a ? a + p * lda + i : a + i * lda + p;
-
-				if (transpose_a || lda % BAD_STRIDE == 0)
-				{
-					pack_a(transpose_a, ms, ks, block, lda, packed_a);
-					multiply_block(ms, ns, ks, alpha, packed_a, 1, RN_TILE_ROWS, (long) ks * RN_TILE_ROWS, packed_b,
-								   so_far, c + i * ldc + j, ldc);
-				}
-				else
-					multiply_block(ms, ns, ks, alpha, block, lda, 1, RN_TILE_ROWS * lda, packed_b, so_far,
-								   c + i * ldc + j, ldc);
-			}
+			multiply_rows(transpose_a, m, ns, ks, alpha, transpose_a ? a + p * lda : a + p, lda, packed_b,
+						  packed_b + SIZE_B, p == 0 ? beta : 1, c + j, ldc);
 		}
+	}
+}
+
+/* Panels of a block of k, and then of the next. */
+static size_t
+whole_panels(int n)
+{
+	return ((size_t) n + RN_TILE_COLS - 1) / RN_TILE_COLS * RN_TILE_COLS;
+}
+
+size_t
+rn_blocked_bytes(int n, int k)
+{
+	return whole_panels(n) * k * sizeof(rn_real);
+}
+
+void
+rn_blocked_pack(int n, int k, const rn_real *b, rn_real *to)
+{
+	int			p;
+
+	for (p = 0; p < k; p += BLOCK_K)
+		pack_b(1, RN_MIN(BLOCK_K, k - p), n, b + p, k, to + p * whole_panels(n));
+}
+
+void
+rn_blocked_packed_product(RnLane *lane, int m, int n, int k, const rn_real *a, long lda, const rn_real *packed_b,
+						  rn_real *c, long ldc)
+{
+	rn_real    *packed_a = rn_lane_scratch(lane, SIZE_A * sizeof(rn_real));
+	int			j;
+	int			p;
+
+	if (packed_a == NULL)
+		return;
+	for (p = 0; p < k; p += BLOCK_K)
+	{
+		const int	ks = RN_MIN(BLOCK_K, k - p);
+
+		for (j = 0; j < n; j += BLOCK_N)
+			multiply_rows(0, m, RN_MIN(BLOCK_N, n - j), ks, 1, a + p, lda,
+						  packed_b + p * whole_panels(n) + (size_t) j * ks, packed_a, p == 0 ? 0 : 1, c + j, ldc);
 	}
 }

@@ -23,6 +23,7 @@ static const RnKernels *chosen;
 extern const RnKernels rn_cpu_table_v2;
 extern const RnKernels rn_cpu_table_v3;
 extern const RnKernels rn_cpu_table_v4;
+extern const RnKernels rn_cpu_table_vnni_v4;
 
 const RnKernels *
 rn_cpu_kernels_up_to(int level)
@@ -31,7 +32,7 @@ rn_cpu_kernels_up_to(int level)
 	if (level >= 4 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
 		__builtin_cpu_supports("avx512cd"))
-		return &rn_cpu_table_v4;
+		return level >= RN_LEVEL_VNNI && __builtin_cpu_supports("avx512vnni") ? &rn_cpu_table_vnni_v4 : &rn_cpu_table_v4;
 	if (level >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
 		__builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
 		return &rn_cpu_table_v3;
@@ -60,7 +61,7 @@ choose(void)
 
 	/* A shard of the batch is a thread; products start none of their own. */
 	openblas_set_num_threads(1);
-	chosen = rn_cpu_kernels_up_to(wanted != NULL ? atoi(wanted) : 4);
+	chosen = rn_cpu_kernels_up_to(wanted != NULL ? atoi(wanted) : RN_LEVEL_VNNI);
 }
 
 const RnKernels *

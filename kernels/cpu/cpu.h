@@ -52,7 +52,13 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 
 /* The rest exists at every level. */
 #define rn_cpu_table				RN_AT_LEVEL(rn_cpu_table)
+#define rn_cpu_table_vnni			RN_AT_LEVEL(rn_cpu_table_vnni)
 #define rn_cpu_product				RN_AT_LEVEL(rn_cpu_product)
+#define rn_cpu_prepared_bytes		RN_AT_LEVEL(rn_cpu_prepared_bytes)
+#define rn_cpu_prepare				RN_AT_LEVEL(rn_cpu_prepare)
+#define rn_cpu_prepare_vnni			RN_AT_LEVEL(rn_cpu_prepare_vnni)
+#define rn_cpu_discard				RN_AT_LEVEL(rn_cpu_discard)
+#define rn_cpu_prepared_product		RN_AT_LEVEL(rn_cpu_prepared_product)
 #define rn_cpu_bias_forward			RN_AT_LEVEL(rn_cpu_bias_forward)
 #define rn_cpu_bias_backward		RN_AT_LEVEL(rn_cpu_bias_backward)
 #define rn_cpu_activation_forward	RN_AT_LEVEL(rn_cpu_activation_forward)
@@ -75,10 +81,19 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 #define rn_cpu_top_k				RN_AT_LEVEL(rn_cpu_top_k)
 
 extern const RnKernels rn_cpu_table;
+extern const RnKernels rn_cpu_table_vnni;	/* of a level that has it */
 
 extern void rn_cpu_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 						   double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 						   double beta, rn_real *c, int ldc);
+extern size_t rn_cpu_prepared_bytes(RnFormat format, int n, int k);
+extern RnStatus rn_cpu_prepare(RnContext *ctx, RnLane *lane, RnFormat format, int n, int k, const rn_real *w,
+							   RnPrepared **prepared);
+extern RnStatus rn_cpu_prepare_vnni(RnContext *ctx, RnLane *lane, RnFormat format, int n, int k, const rn_real *w,
+									RnPrepared **prepared);
+extern void rn_cpu_discard(RnPrepared *prepared);
+extern void rn_cpu_prepared_product(RnLane *lane, const RnPrepared *w, int m, const rn_real *x, int ldx,
+									const rn_real *bias, rn_real *y, int ldy);
 extern void rn_cpu_bias_forward(RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias);
 extern void rn_cpu_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int lddy, rn_real *dbias);
 extern void rn_cpu_activation_forward(RnLane *lane, const RnActivationArgs *args);

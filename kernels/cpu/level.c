@@ -1,6 +1,6 @@
 /*
  * level.c
- *		The table of one level.
+ *		The tables of one level.
  *
  * kernels/cpu/level.c
  */
@@ -18,40 +18,65 @@ description(void)
 	return text;
 }
 
+/* What tables of this level have in common. */
+#define COMMON_SLOTS \
+	.version = RN_KERNELS_VERSION, \
+	.real_size = (int) sizeof(rn_real), \
+	.host_memory = 1, \
+	.name = "cpu", \
+	.lane_create = rn_cpu_lane_create, \
+	.lane_free = rn_cpu_lane_free, \
+	.allocate = rn_cpu_allocate, \
+	.release = rn_cpu_release, \
+	.copy_in = rn_cpu_copy_in, \
+	.copy_out = rn_cpu_copy_out, \
+	.copy = rn_cpu_copy, \
+	.zero = rn_cpu_zero, \
+	.synchronize = rn_cpu_synchronize, \
+	.product = rn_cpu_product, \
+	.prepared_bytes = rn_cpu_prepared_bytes, \
+	.discard = rn_cpu_discard, \
+	.prepared_product = rn_cpu_prepared_product, \
+	.bias_forward = rn_cpu_bias_forward, \
+	.bias_backward = rn_cpu_bias_backward, \
+	.activation_forward = rn_cpu_activation_forward, \
+	.activation_backward = rn_cpu_activation_backward, \
+	.residual_forward = rn_cpu_residual_forward, \
+	.residual_backward = rn_cpu_residual_backward, \
+	.norm_forward = rn_cpu_norm_forward, \
+	.norm_backward = rn_cpu_norm_backward, \
+	.embedding_forward = rn_cpu_embedding_forward, \
+	.embedding_backward = rn_cpu_embedding_backward, \
+	.attention_forward = rn_cpu_attention_forward, \
+	.attention_backward = rn_cpu_attention_backward, \
+	.attention_step = rn_cpu_attention_step, \
+	.loss = rn_cpu_loss, \
+	.scaled_add = rn_cpu_scaled_add, \
+	.weighted_add = rn_cpu_weighted_add, \
+	.dot_add = rn_cpu_dot_add, \
+	.sum_squares = rn_cpu_sum_squares, \
+	.adam = rn_cpu_adam, \
+	.top_k = rn_cpu_top_k
+
 const RnKernels rn_cpu_table = {
-	.version = RN_KERNELS_VERSION,
-	.real_size = (int) sizeof(rn_real),
-	.host_memory = 1,
-	.name = "cpu",
+	COMMON_SLOTS,
 	.description = description,
-	.lane_create = rn_cpu_lane_create,
-	.lane_free = rn_cpu_lane_free,
-	.allocate = rn_cpu_allocate,
-	.release = rn_cpu_release,
-	.copy_in = rn_cpu_copy_in,
-	.copy_out = rn_cpu_copy_out,
-	.copy = rn_cpu_copy,
-	.zero = rn_cpu_zero,
-	.synchronize = rn_cpu_synchronize,
-	.product = rn_cpu_product,
-	.bias_forward = rn_cpu_bias_forward,
-	.bias_backward = rn_cpu_bias_backward,
-	.activation_forward = rn_cpu_activation_forward,
-	.activation_backward = rn_cpu_activation_backward,
-	.residual_forward = rn_cpu_residual_forward,
-	.residual_backward = rn_cpu_residual_backward,
-	.norm_forward = rn_cpu_norm_forward,
-	.norm_backward = rn_cpu_norm_backward,
-	.embedding_forward = rn_cpu_embedding_forward,
-	.embedding_backward = rn_cpu_embedding_backward,
-	.attention_forward = rn_cpu_attention_forward,
-	.attention_backward = rn_cpu_attention_backward,
-	.attention_step = rn_cpu_attention_step,
-	.loss = rn_cpu_loss,
-	.scaled_add = rn_cpu_scaled_add,
-	.weighted_add = rn_cpu_weighted_add,
-	.dot_add = rn_cpu_dot_add,
-	.sum_squares = rn_cpu_sum_squares,
-	.adam = rn_cpu_adam,
-	.top_k = rn_cpu_top_k,
+	.prepare = rn_cpu_prepare
 };
+
+#ifdef RN_AVX512
+static const char *
+description_vnni(void)
+{
+	static __thread char text[128];
+
+	rn_cpu_describe(RN_VECTOR_NAME " VNNI", text, sizeof(text));
+	return text;
+}
+
+const RnKernels rn_cpu_table_vnni = {
+	COMMON_SLOTS,
+	.description = description_vnni,
+	.prepare = rn_cpu_prepare_vnni
+};
+#endif

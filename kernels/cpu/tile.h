@@ -39,6 +39,18 @@ extern void rn_blocked_product(RnLane *lane, int transpose_a, int transpose_b, i
 							   const rn_real *a, long lda, const rn_real *b, long ldb, rn_real beta, rn_real *c,
 							   long ldc);
 
+/*
+ * The same for a B^T [n, k] that is packed beforehand: C[m, n] = A B^T.
+ */
+#define rn_blocked_bytes			RN_AT_LEVEL(rn_blocked_bytes)
+#define rn_blocked_pack				RN_AT_LEVEL(rn_blocked_pack)
+#define rn_blocked_packed_product	RN_AT_LEVEL(rn_blocked_packed_product)
+
+extern size_t rn_blocked_bytes(int n, int k);
+extern void rn_blocked_pack(int n, int k, const rn_real *b, rn_real *to);
+extern void rn_blocked_packed_product(RnLane *lane, int m, int n, int k, const rn_real *a, long lda,
+									  const rn_real *packed_b, rn_real *c, long ldc);
+
 /* C[m, n] = alpha A B^T + beta C for a few rows of A. */
 #define rn_few_rows_product	RN_AT_LEVEL(rn_few_rows_product)
 

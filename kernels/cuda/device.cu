@@ -48,6 +48,48 @@ describe_device(void)
 	return description;
 }
 
+/* No format of weights pays here yet: products read the flat values. */
+static size_t
+prepared_bytes(RnFormat format, int n, int k)
+{
+	(void) format;
+	(void) n;
+	(void) k;
+	return 0;
+}
+
+static RnStatus
+prepare(RnContext *ctx, RnLane *lane, RnFormat format, int n, int k, const rn_real *w, RnPrepared **prepared)
+{
+	(void) lane;
+	(void) n;
+	(void) k;
+	(void) w;
+	*prepared = NULL;
+	return rn_fail(ctx, RN_UNSUPPORTED, "device \"cuda\" has no weights of format %d", (int) format);
+}
+
+/* Nothing that it could be called with exists. */
+static void
+discard(RnPrepared *prepared)
+{
+	(void) prepared;
+}
+
+static void
+prepared_product(RnLane *lane, const RnPrepared *w, int m, const rn_real *x, int ldx, const rn_real *bias, rn_real *y,
+				 int ldy)
+{
+	(void) lane;
+	(void) w;
+	(void) m;
+	(void) x;
+	(void) ldx;
+	(void) bias;
+	(void) y;
+	(void) ldy;
+}
+
 static RnKernels
 make_table(void)
 {
@@ -69,6 +111,10 @@ make_table(void)
 	table.zero = rn_cuda_zero;
 	table.synchronize = rn_cuda_synchronize;
 	table.product = rn_cuda_product;
+	table.prepared_bytes = prepared_bytes;
+	table.prepare = prepare;
+	table.discard = discard;
+	table.prepared_product = prepared_product;
 	table.bias_forward = rn_cuda_bias_forward;
 	table.bias_backward = rn_cuda_bias_backward;
 	table.activation_forward = rn_cuda_activation_forward;

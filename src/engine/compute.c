@@ -48,6 +48,7 @@ get_translator(RnContext *ctx, Thread *thread, RnTranslator **translator)
 
 	if (*slot == NULL)
 		RN_TRY(rn_translator_create(ctx, model->model, model->values, model->tokenizer, model->kernels, slot));
+	rn_translator_use(*slot, model->weights[thread->batch.options.precision].prepared);
 	*translator = *slot;
 	return RN_OK;
 }
@@ -270,7 +271,10 @@ thread_main(void *arg)
 			run_batch(thread);
 		else
 		{
-			rn_store_build(&build->error, build->model);
+			if (build->precision < 0)
+				rn_store_build(&build->error, build->model);
+			else
+				rn_store_build_weights(&build->error, build->model, (RnPrecision) build->precision, &build->prepared);
 			rn_queue_finish_build(thread->queue, build);
 		}
 	}

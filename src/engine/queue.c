@@ -51,6 +51,7 @@ rn_queue_free(RnQueue *queue)
 	while ((build = queue->built) != NULL)
 	{
 		queue->built = build->next;
+		rn_prepared_free(build->prepared);
 		free(build);
 	}
 }
@@ -100,13 +101,14 @@ rn_queue_add(RnQueue *queue, RnRequest *request)
 }
 
 RnStatus
-rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model)
+rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model, int precision)
 {
 	RnBuild    *build = calloc(1, sizeof(*build));
 
 	if (build == NULL)
 		return rn_out_of_memory(ctx, sizeof(*build));
 	build->model = model;
+	build->precision = precision;
 	pthread_mutex_lock(&queue->lock);
 	build->next = queue->builds;
 	queue->builds = build;

@@ -21,7 +21,9 @@
 
 typedef struct RnBuild
 {
-	RnServedModel *model;		/* BUILDING */
+	RnServedModel *model;		/* BUILDING, or its weights of a precision are */
+	int			precision;		/* -1: the model itself */
+	RnPreparedWeights *prepared;	/* its weights when they are built */
 	RnContext	error;			/* status RN_OK: it is built */
 	struct RnBuild *next;
 } RnBuild;
@@ -91,7 +93,8 @@ extern void rn_queue_free(RnQueue *queue);
 /* The request's model is held and its results are prepared; n_items is at least 1. */
 extern void rn_queue_add(RnQueue *queue, RnRequest *request);
 
-extern RnStatus rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model);
+/* precision -1: the model itself, else its weights. */
+extern RnStatus rn_queue_add_build(RnContext *ctx, RnQueue *queue, RnServedModel *model, int precision);
 
 /*
  * Its client hung up.  True: the queue has let go of it, the caller frees it.

@@ -153,6 +153,45 @@ start_request(RnService *service, RnRequest *request, RnServedModel *model)
 	rn_store_release(&service->store, model);
 }
 
+/* Answer with an error instead of starting. */
+static void
+refuse_request(RnRequest *request, const RnContext *error)
+{
+	request->error = *error;
+	answer_now(request);
+}
+
+/*
+ * Are the weights there that a request wants of a READY model?  If not it
+ * waits for them, or is refused; the first to want them has them built.
+ */
+static int
+has_weights(RnService *service, RnRequest *request, RnServedModel *model)
+{
+	RnPrecision precision = (RnPrecision) request->options.precision;
+	RnWeights  *weights = &model->weights[precision];
+	RnContext	error;
+	int			room = 1;
+
+	if (request->task == RN_TASK_TOKENIZE || request->task == RN_TASK_DETOKENIZE)
+		return 1;
+	if (weights->state == RN_WEIGHTS_ABSENT)
+	{
+		rn_context_reset(&error);
+		if (rn_store_want_weights(&error, &service->store, model, precision, &room) == RN_OK &&
+			weights->state == RN_WEIGHTS_BUILDING &&
+			rn_queue_add_build(&error, &service->queue, model, precision) != RN_OK)
+		{
+			rn_store_end_weights(&service->store, model, precision, NULL);
+			rn_store_release(&service->store, model);
+		}
+		if (error.status != RN_OK)
+			refuse_request(request, &error);
+	}
+	return weights->state == RN_WEIGHTS_READY ||
+		(weights->state == RN_WEIGHTS_ABSENT && precision == RN_FLOAT32 && !request->ready);
+}
+
 /*
  * Start a request, ask its client for the model, or let it wait for another
  * who was asked.  True when it need not wait.
@@ -166,6 +205,8 @@ place_request(RnService *service, RnRequest *request)
 
 	if (model != NULL && model->state == RN_SERVED_READY)
 	{
+		if (!has_weights(service, request, model))
+			return request->ready || connection->closed;
 		start_request(service, request, model);
 		return 1;
 	}
@@ -357,7 +398,7 @@ take_load_end(RnService *service, RnConnection *connection, const RnFrame *frame
 		if (!load->failed)
 			rn_connection_say(connection, RN_LOADED, load->id);
 	}
-	else if (rn_load_check(&ctx, load) != RN_OK || rn_queue_add_build(&ctx, &service->queue, model) != RN_OK)
+	else if (rn_load_check(&ctx, load) != RN_OK || rn_queue_add_build(&ctx, &service->queue, model, -1) != RN_OK)
 		fail_load(service, connection, &ctx);
 	else
 	{
@@ -490,6 +531,51 @@ rn_service_process(RnService *service, RnConnection *connection)
 	return progress;
 }
 
+/* Whoever waits for weights that could not be made is told why. */
+static void
+refuse_waiting(RnService *service, const RnServedModel *model, int precision, const RnContext *error)
+{
+	RnRequest  *request;
+	RnRequest  *next;
+
+	for (request = service->waiting; request != NULL; request = next)
+	{
+		next = request->next_waiting;
+		if (rn_store_find(&service->store, &request->key) != model || request->options.precision != precision)
+			continue;
+		remove_waiting(service, request);
+		refuse_request(request, error);
+	}
+}
+
+/* Look again at all requests that wait for a model. */
+static void
+place_waiting(RnService *service)
+{
+	RnRequest  *request = service->waiting;
+	RnRequest  *next;
+
+	service->waiting = service->last_waiting = NULL;
+	for (; request != NULL; request = next)
+	{
+		next = request->next_waiting;
+		if (!place_request(service, request))
+			append_waiting(service, request);
+	}
+}
+
+/* Those who have waited for them come first, before the model can leave for another. */
+static void
+finish_weights(RnService *service, RnBuild *build)
+{
+	if (build->error.status != RN_OK && build->precision != RN_FLOAT32)
+		refuse_waiting(service, build->model, build->precision, &build->error);
+	rn_store_end_weights(&service->store, build->model, (RnPrecision) build->precision, build->prepared);
+	place_waiting(service);
+	rn_store_release(&service->store, build->model);
+	free(build);
+}
+
 static void
 finish_build(RnService *service, RnBuild *build)
 {
@@ -530,7 +616,10 @@ rn_service_collect(RnService *service)
 	for (; build != NULL; build = next_build)
 	{
 		next_build = build->next;
-		finish_build(service, build);
+		if (build->precision < 0)
+			finish_build(service, build);
+		else
+			finish_weights(service, build);
 	}
 	for (; request != NULL; request = next_request)
 	{
@@ -552,8 +641,6 @@ rn_service_collect(RnService *service)
 void
 rn_service_retry(RnService *service)
 {
-	RnRequest  *request;
-	RnRequest  *next;
 	int			i;
 
 	while (service->store.changed)
@@ -566,14 +653,7 @@ rn_service_retry(RnService *service)
 			if (connection->pending != NULL)
 				begin_load(service, connection, connection->pending, connection->pending_id);
 		}
-		request = service->waiting;
-		service->waiting = service->last_waiting = NULL;
-		for (; request != NULL; request = next)
-		{
-			next = request->next_waiting;
-			if (!place_request(service, request))
-				append_waiting(service, request);
-		}
+		place_waiting(service);
 	}
 }
 

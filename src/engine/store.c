@@ -70,9 +70,32 @@ rn_store_want(RnContext *ctx, RnStore *store, const RnModelKey *key, const void 
 	return RN_OK;
 }
 
-/* The least recently used ready model, with or without users; NULL when there is none. */
+static void
+drop_weights(RnStore *store, RnServedModel *model, RnPrecision precision)
+{
+	RnWeights  *weights = &model->weights[precision];
+
+	rn_prepared_free(weights->prepared);
+	model->bytes -= weights->bytes;
+	store->used -= weights->bytes;
+	memset(weights, 0, sizeof(*weights));
+}
+
+/* Requests wait for weights that are being made, so their model must stay for them. */
+static int
+makes_weights(const RnServedModel *model)
+{
+	int			i;
+
+	for (i = 0; i < RN_N_PRECISIONS; i++)
+		if (model->weights[i].state == RN_WEIGHTS_BUILDING)
+			return 1;
+	return 0;
+}
+
+/* The least recently used ready model, with or without users, that is not this one; NULL when there is none. */
 static RnServedModel *
-least_recent(RnStore *store, int in_use)
+least_recent(RnStore *store, int in_use, const RnServedModel *except)
 {
 	RnServedModel *least = NULL;
 	RnServedModel *model;
@@ -80,7 +103,7 @@ least_recent(RnStore *store, int in_use)
 	for (model = store->models; model != NULL; model = model->next)
 	{
 		if (model->state == RN_SERVED_READY && model->kept_for == NULL && (model->users > 0) == in_use &&
-			(least == NULL || model->last_use < least->last_use))
+			model != except && !makes_weights(model) && (least == NULL || model->last_use < least->last_use))
 			least = model;
 	}
 	return least;
@@ -136,9 +159,27 @@ rn_store_recount(RnStore *store, RnServedModel *model)
 		trim_until(store, 0);
 }
 
-/* Let models go until there is room; those in use are only told to. */
+/* What only makes float32 faster goes before any model does; false when there is nothing of it. */
 static int
-make_room(RnStore *store, size_t bytes)
+drop_spare_weights(RnStore *store)
+{
+	RnServedModel *least = NULL;
+	RnServedModel *model;
+
+	for (model = store->models; model != NULL; model = model->next)
+	{
+		if (model->users == 0 && model->weights[RN_FLOAT32].state == RN_WEIGHTS_READY &&
+			(least == NULL || model->last_use < least->last_use))
+			least = model;
+	}
+	if (least != NULL)
+		drop_weights(store, least, RN_FLOAT32);
+	return least != NULL;
+}
+
+/* Let other models go until there is room; those in use are only told to. */
+static int
+make_room(RnStore *store, size_t bytes, const RnServedModel *except)
 {
 	RnServedModel *model;
 	size_t		leaving = 0;
@@ -146,7 +187,9 @@ make_room(RnStore *store, size_t bytes)
 	if (store->budget == 0)
 		return 1;
 	trim_until(store, bytes);
-	while (store->used + bytes > store->budget && (model = least_recent(store, 0)) != NULL)
+	while (store->used + bytes > store->budget && drop_spare_weights(store))
+		;
+	while (store->used + bytes > store->budget && (model = least_recent(store, 0, except)) != NULL)
 	{
 		store->n_evicted++;
 		rn_store_drop(store, model);
@@ -155,7 +198,7 @@ make_room(RnStore *store, size_t bytes)
 		return 1;
 	for (model = store->models; model != NULL; model = model->next)
 		leaving += model->state == RN_SERVED_LEAVING ? model->bytes + model->cache_bytes : 0;
-	while (store->used - leaving + bytes > store->budget && (model = least_recent(store, 1)) != NULL)
+	while (store->used - leaving + bytes > store->budget && (model = least_recent(store, 1, except)) != NULL)
 	{
 		model->state = RN_SERVED_LEAVING;
 		leaving += model->bytes + model->cache_bytes;
@@ -194,6 +237,9 @@ release_parts(RnServedModel *model)
 		if (model->translators[i] != NULL)
 			rn_translator_free(model->translators[i]);
 	}
+	for (i = 0; i < RN_N_PRECISIONS; i++)
+		rn_prepared_free(model->weights[i].prepared);
+	memset(model->weights, 0, sizeof(model->weights));
 	free(model->translators);
 	free(model->translator_bytes);
 	model->translators = NULL;
@@ -232,7 +278,7 @@ load(RnContext *ctx, RnStore *store, RnServedModel *model, size_t bytes, int *ro
 		bytes = weights;
 	if (store->budget > 0 && bytes > store->budget)
 		return too_large(ctx, store, bytes);
-	*room = make_room(store, bytes);
+	*room = make_room(store, bytes, NULL);
 	if (!*room)
 		return RN_OK;
 	RN_TRY(store->kernels->allocate(ctx, weights, (void **) &model->values));
@@ -281,6 +327,75 @@ rn_store_build(RnContext *ctx, RnServedModel *model)
 		return ctx->status;
 	}
 	return RN_OK;
+}
+
+/* ---- weights made ready ---- */
+
+static RnFormat
+format_of(RnPrecision precision)
+{
+	return precision == RN_INT8 ? RN_FORMAT_INT8 : RN_FORMAT_REAL;
+}
+
+static RnStatus
+refuse_weights(RnContext *ctx, const RnStore *store, const RnServedModel *model, size_t bytes)
+{
+	if (bytes > 0)
+		return too_large(ctx, store, model->bytes + bytes);
+	rn_fail(ctx, RN_UNSUPPORTED, "precision \"int8\" is not supported by device \"%s\"", store->kernels->name);
+	rn_hint(ctx, "Use precision \"float32\".");
+	return ctx->status;
+}
+
+RnStatus
+rn_store_want_weights(RnContext *ctx, RnStore *store, RnServedModel *model, RnPrecision precision, int *room)
+{
+	RnWeights  *weights = &model->weights[precision];
+	size_t		bytes = rn_prepared_size(model->kernels, rn_model_params(model->model), format_of(precision));
+	size_t		spare = model->weights[RN_FLOAT32].bytes;
+
+	*room = 1;
+	if (precision == RN_FLOAT32)
+	{
+		if (bytes == 0 || (store->budget > 0 && store->used + bytes > store->budget))
+			return RN_OK;
+	}
+	else if (bytes == 0 || (store->budget > 0 && model->bytes - spare + bytes > store->budget))
+		return refuse_weights(ctx, store, model, bytes);
+	else if (!(*room = make_room(store, bytes, model)))
+		return RN_OK;
+	weights->state = RN_WEIGHTS_BUILDING;
+	weights->bytes = bytes;
+	model->bytes += bytes;
+	store->used += bytes;
+	model->users++;
+	return RN_OK;
+}
+
+RnStatus
+rn_store_build_weights(RnContext *ctx, const RnServedModel *model, RnPrecision precision, RnPreparedWeights **prepared)
+{
+	RnLane	   *lane;
+	RnStatus	status;
+
+	*prepared = NULL;
+	RN_TRY(model->kernels->lane_create(ctx, &lane));
+	status = rn_prepare_weights(ctx, model->kernels, lane, rn_model_params(model->model), model->values,
+								format_of(precision), prepared);
+	model->kernels->lane_free(lane);
+	return status;
+}
+
+void
+rn_store_end_weights(RnStore *store, RnServedModel *model, RnPrecision precision, RnPreparedWeights *prepared)
+{
+	RnWeights  *weights = &model->weights[precision];
+
+	weights->prepared = prepared;
+	weights->state = RN_WEIGHTS_READY;
+	if (prepared == NULL)
+		drop_weights(store, model, precision);
+	store->changed = 1;
 }
 
 void

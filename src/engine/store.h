@@ -42,6 +42,21 @@ typedef enum RnServedState
 	RN_SERVED_LEAVING
 } RnServedState;
 
+/* A model's weights made ready for products of one precision. */
+typedef enum RnWeightsState
+{
+	RN_WEIGHTS_ABSENT,
+	RN_WEIGHTS_BUILDING,
+	RN_WEIGHTS_READY
+} RnWeightsState;
+
+typedef struct RnWeights
+{
+	RnWeightsState state;
+	size_t		bytes;			/* counted in the model's from BUILDING on */
+	RnPreparedWeights *prepared;	/* READY */
+} RnWeights;
+
 typedef struct RnServedModel
 {
 	RnModelKey	key;
@@ -65,6 +80,7 @@ typedef struct RnServedModel
 	char	   *tokenizer_bytes;	/* until BUILDING is over */
 	size_t		tokenizer_size;
 	RnTokenizer *tokenizer;
+	RnWeights	weights[RN_N_PRECISIONS];
 	RnTranslator **translators; /* [threads], made by each thread when first needed */
 	size_t	   *translator_bytes;	/* [threads], written by each thread atomically */
 	int			n_translators;
@@ -109,6 +125,24 @@ extern void rn_store_complete(RnStore *store, RnServedModel *model);
 
 /* What takes time in making a model ready; by any thread while it is BUILDING. */
 extern RnStatus rn_store_build(RnContext *ctx, RnServedModel *model);
+
+/*
+ * Weights of a READY model that are ABSENT become BUILDING, and the model is
+ * held.  float32 only is faster with them, so they take room that is free and
+ * else stay ABSENT.  For others room is made: without it in *room, call again
+ * when the store has changed; RN_LIMIT when they can never fit, RN_UNSUPPORTED
+ * when the device has none.
+ */
+extern RnStatus rn_store_want_weights(RnContext *ctx, RnStore *store, RnServedModel *model, RnPrecision precision,
+									  int *room);
+
+/* What takes time in it; by any thread while they are BUILDING. */
+extern RnStatus rn_store_build_weights(RnContext *ctx, const RnServedModel *model, RnPrecision precision,
+									   RnPreparedWeights **prepared);
+
+/* BUILDING becomes READY; with NULL, for they could not be made, ABSENT.  The caller releases the model. */
+extern void rn_store_end_weights(RnStore *store, RnServedModel *model, RnPrecision precision,
+								 RnPreparedWeights *prepared);
 
 /* BUILDING becomes READY. */
 extern void rn_store_ready(RnStore *store, RnServedModel *model);

@@ -22,7 +22,7 @@
 #define RN_GRAPH_H
 
 #include "base/turns.h"
-#include "graph/param.h"
+#include "graph/prepared.h"
 #include "kernels/kernel.h"
 
 typedef struct RnGraph RnGraph;
@@ -43,6 +43,7 @@ typedef struct RnPass
 {
 	const RnParams *params;
 	const rn_real *values;		/* flat, device */
+	const RnPreparedWeights *prepared;	/* of these values; or NULL */
 	rn_real    *gradients;		/* flat, device, added to; NULL: forward only */
 	int			training;		/* dropout on */
 	uint64_t	seed;

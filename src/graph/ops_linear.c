@@ -14,6 +14,7 @@
 typedef struct Linear
 {
 	int			out;			/* rows of W */
+	const RnPrepared *prepared; /* W and no need for the next, or NULL */
 	const rn_real *weight;		/* [out, in] */
 	const rn_real *bias;		/* [out] or NULL */
 	rn_real    *dweight;
@@ -27,6 +28,12 @@ linear_forward(RnGraph *graph, RnNode *node)
 	const RnTensor *x = node->uses[0].tensor;
 	const RnTensor *y = node->outputs[0].tensor;
 
+	if (linear->prepared != NULL)
+	{
+		graph->kernels->prepared_product(graph->lane, linear->prepared, x->rows, x->value, x->cols, linear->bias,
+										 y->value, y->cols);
+		return;
+	}
 	graph->kernels->product(graph->lane, 0, 1, x->rows, linear->out, x->cols,
 							1.0, x->value, x->cols, linear->weight, x->cols, 0.0, y->value, y->cols);
 	if (linear->bias != NULL)
@@ -116,6 +123,7 @@ rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bia
 	if (bias != NULL && joined_elements(graph->pass.params, bias, n_params) != linear.out)
 		return rn_graph_fail(graph, RN_INVALID, "linear: %d biases from \"%s\" on are not one vector of %d",
 							 n_params, bias->name, linear.out);
+	linear.prepared = rn_prepared_find(graph->pass.prepared, weight, n_params);
 	linear.weight = rn_graph_param(graph, weight);
 	linear.bias = rn_graph_param(graph, bias);
 	linear.dweight = rn_graph_param_gradient(graph, weight);

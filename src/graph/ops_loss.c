@@ -29,6 +29,7 @@ typedef struct CrossEntropy
 {
 	RnLossArgs	args;
 	const rn_real *weight;		/* [vocabulary, cols] */
+	const RnPrepared *prepared; /* the same made ready, for forward alone; or NULL */
 	rn_real    *dweight;
 	int			chunk;			/* rows */
 	const int32_t *targets;		/* [rows], all of them */
@@ -56,8 +57,12 @@ cross_entropy_forward(RnGraph *graph, RnNode *node)
 		args->rows = x->rows - row < entropy->chunk ? x->rows - row : entropy->chunk;
 		args->targets = entropy->targets + row;
 		args->row_nll = entropy->row_nll != NULL ? entropy->row_nll + row : NULL;
-		graph->kernels->product(graph->lane, 0, 1, args->rows, vocabulary, x->cols,
-								1.0, x_chunk, x->cols, entropy->weight, x->cols, 0.0, args->logits, vocabulary);
+		if (entropy->prepared != NULL)
+			graph->kernels->prepared_product(graph->lane, entropy->prepared, args->rows, x_chunk, x->cols, NULL,
+											 args->logits, vocabulary);
+		else
+			graph->kernels->product(graph->lane, 0, 1, args->rows, vocabulary, x->cols,
+									1.0, x_chunk, x->cols, entropy->weight, x->cols, 0.0, args->logits, vocabulary);
 		graph->kernels->loss(graph->lane, args);
 		/* dx = dlogits W, dW += dlogits^T x */
 		if (wants_dx)
@@ -143,6 +148,7 @@ rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *lo
 	if (!check_cross_entropy(graph, spec))
 		return;
 	entropy.weight = rn_graph_param(graph, spec->weight);
+	entropy.prepared = rn_prepared_find(graph->pass.prepared, spec->weight, 1);
 	entropy.dweight = rn_graph_param_gradient(graph, spec->weight);
 	entropy.chunk = chunk_rows(x->rows, spec->weight->rows);
 	entropy.targets = spec->targets;

@@ -71,6 +71,8 @@ typedef struct RnParam
 	RnInit		init;
 	double		init_scale;
 	int			init_zero_row;	/* row set to 0 at the start; -1: none */
+	int			joined;			/* a weight of products: how many from here on act as one matrix; 0: it
+								 * is none, or joined to one before */
 } RnParam;
 
 typedef struct RnParams

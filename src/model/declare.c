@@ -111,6 +111,7 @@ RnStatus
 rn_model_declare(RnContext *ctx, RnModel *model)
 {
 	RN_TRY(declare_embeddings(ctx, model));
+	model->params.items[model->output].joined = 1;
 	if (rn_model_has_encoder(model))
 		RN_TRY(declare_stack(ctx, &model->encoder));
 	RN_TRY(declare_stack(ctx, &model->decoder));

@@ -37,6 +37,7 @@ struct RnDecoder
 	RnGraph    *encoder_graph;
 	RnGraph    *step_graph;
 	const rn_real *values;		/* lent by begin */
+	const RnPreparedWeights *prepared;	/* lent, or NULL */
 
 	RnTensor   *memory;			/* the encoder's output */
 	RnTensor  **source;			/* [layers] its keys and values; without an encoder the source's q, k, v */
@@ -137,6 +138,12 @@ rn_decoder_free(RnDecoder *decoder)
 	free(decoder->lists);
 	free(decoder->integers);
 	free(decoder);
+}
+
+void
+rn_decoder_use(RnDecoder *decoder, const RnPreparedWeights *prepared)
+{
+	decoder->prepared = prepared;
 }
 
 /* ---- begin ---- */
@@ -251,6 +258,7 @@ pass_of(const RnDecoder *decoder, RnPass *pass)
 	memset(pass, 0, sizeof(*pass));
 	pass->params = &decoder->model->params;
 	pass->values = decoder->values;
+	pass->prepared = decoder->prepared;
 }
 
 static void

@@ -30,10 +30,13 @@ name_param(RnParam *param, const RnSchemeStack *stack, const RnPlace *place, con
 	param->init_zero_row = -1;
 }
 
-/* W [rows, cols], uniform in [-bound, bound] unless the scheme knows better. */
+/*
+ * W [rows, cols], uniform in [-bound, bound] unless the scheme knows better;
+ * joined to those declared next as RnParam says.
+ */
 static RnStatus
 declare_weight(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place, const char *name, RnWeightRole role,
-			   int rows, int cols, double bound, int *number)
+			   int joined, int rows, int cols, double bound, int *number)
 {
 	RnParam		param;
 
@@ -41,6 +44,7 @@ declare_weight(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place, const
 	param.flags = RN_PARAM_ONCE;
 	param.init = RN_INIT_UNIFORM;
 	param.init_scale = bound;
+	param.joined = joined;
 	if (stack->scheme->init_weight != NULL)
 		stack->scheme->init_weight(stack, role, &param);
 	*number = rn_params_add(ctx, stack->params, &param);
@@ -69,15 +73,16 @@ rn_declare_attention(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place,
 {
 	int			d = stack->config->d_model;
 	double		bound = sqrt(6.0 / (4.0 * d));
+	int			whole = place->kind == RN_SUBLAYER_SELF_ATTENTION;	/* one product for the three */
 	int			next;
 
-	RN_TRY(declare_weight(ctx, stack, place, "q.w", RN_WEIGHT_QUERY, d, d, bound, &params->weights));
-	RN_TRY(declare_weight(ctx, stack, place, "k.w", RN_WEIGHT_KEY, d, d, bound, &next));
-	RN_TRY(declare_weight(ctx, stack, place, "v.w", RN_WEIGHT_VALUE, d, d, bound, &next));
+	RN_TRY(declare_weight(ctx, stack, place, "q.w", RN_WEIGHT_QUERY, whole ? 3 : 1, d, d, bound, &params->weights));
+	RN_TRY(declare_weight(ctx, stack, place, "k.w", RN_WEIGHT_KEY, whole ? 0 : 2, d, d, bound, &next));
+	RN_TRY(declare_weight(ctx, stack, place, "v.w", RN_WEIGHT_VALUE, 0, d, d, bound, &next));
 	RN_TRY(declare_bias(ctx, stack, place, "q.b", d, 0, &params->biases));
 	RN_TRY(declare_bias(ctx, stack, place, "k.b", d, 0, &next));
 	RN_TRY(declare_bias(ctx, stack, place, "v.b", d, 0, &next));
-	RN_TRY(declare_weight(ctx, stack, place, "o.w", RN_WEIGHT_OUT, d, d, sqrt(6.0 / (2.0 * d)),
+	RN_TRY(declare_weight(ctx, stack, place, "o.w", RN_WEIGHT_OUT, 1, d, d, sqrt(6.0 / (2.0 * d)),
 						  &params->out_weight));
 	return declare_bias(ctx, stack, place, "o.b", d, 0, &params->out_bias);
 }
@@ -93,9 +98,9 @@ rn_declare_feed_forward(RnContext *ctx, RnSchemeStack *stack, const RnPlace *pla
 	double		in_bound = by_fan_in ? 1 / sqrt(d) : xavier;
 	double		out_bound = by_fan_in ? 1 / sqrt(inner) : xavier;
 
-	RN_TRY(declare_weight(ctx, stack, place, "1.w", RN_WEIGHT_FFN_IN, inner, d, in_bound, &params->in_weight));
+	RN_TRY(declare_weight(ctx, stack, place, "1.w", RN_WEIGHT_FFN_IN, 1, inner, d, in_bound, &params->in_weight));
 	RN_TRY(declare_bias(ctx, stack, place, "1.b", inner, by_fan_in ? in_bound : 0, &params->in_bias));
-	RN_TRY(declare_weight(ctx, stack, place, "2.w", RN_WEIGHT_FFN_OUT, d, inner, out_bound, &params->out_weight));
+	RN_TRY(declare_weight(ctx, stack, place, "2.w", RN_WEIGHT_FFN_OUT, 1, d, inner, out_bound, &params->out_weight));
 	return declare_bias(ctx, stack, place, "2.b", d, by_fan_in ? out_bound : 0, &params->out_bias);
 }
 

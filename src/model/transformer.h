@@ -122,6 +122,9 @@ extern void rn_decoder_free(RnDecoder *decoder);
 /* Memory that it keeps from one sentence to the next: caches and graphs. */
 extern size_t rn_decoder_bytes(const RnDecoder *decoder);
 
+/* Weights made ready for products, of the values that begin is given: lent from the next begin on; NULL: none. */
+extern void rn_decoder_use(RnDecoder *decoder, const RnPreparedWeights *prepared);
+
 /*
  * Encode sources and start over.  values: flat weights, device.  At most
  * max_rows hypotheses are alive at once, max_steps positions.

@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "model/config.h"
+#include "translate/search_options.h"
 
 #define MAX_THREADS		1024
 #define MAX_BATCH_ROWS	65536
@@ -24,6 +25,7 @@
 char	   *res_engine_path;
 char	   *res_default_model;
 char	   *res_device;
+int			res_precision;
 char	   *res_cuda_library;
 char	   *res_cuda_visible_devices;
 int			res_gpu_memory_limit;
@@ -78,6 +80,13 @@ res_serving_threads(void)
 	return res_serve_threads > 0 ? res_serve_threads : processors();
 }
 
+/* The names that the option has. */
+static const struct config_enum_entry precisions[] = {
+	{"float32", RN_FLOAT32, false},
+	{"int8", RN_INT8, false},
+	{NULL, 0, false}
+};
+
 static void
 define_for_sessions(void)
 {
@@ -88,6 +97,10 @@ define_for_sessions(void)
 							   "Device on which training runs unless its options say otherwise.",
 							   "\"auto\", \"cpu\", \"cuda\", or \"cuda:\" with numbers of devices.",
 							   &res_device, "auto", PGC_USERSET, 0, check_device, NULL, NULL);
+	DefineCustomEnumVariable("residual.precision",
+							 "Number format of products while translating, unless a call's options say otherwise.",
+							 "int8 is faster and loses a little quality.",
+							 &res_precision, RN_FLOAT32, precisions, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("residual.threads",
 							"Threads of a training job unless its options say otherwise.",
 							"0 takes as many as there are processors.",

@@ -66,6 +66,7 @@ static bool
 still_right(const ResTranslator *translator, RnTask task, const char *name, const Jsonb *options)
 {
 	return translator->prepared && translator->task == task &&
+		translator->precision == res_precision &&
 		translator->user == GetUserId() &&
 		translator->subtransaction == GetCurrentSubTransactionId() &&
 		strcmp(translator->name, name) == 0 &&
@@ -128,6 +129,19 @@ check_search(RnSearchOptions *search)
 		res_report(&ctx);
 }
 
+static bool
+is_given(const ResTranslator *translator, const char *key)
+{
+	int			i;
+
+	for (i = 0; i < list_length(translator->pairs); i += 2)
+	{
+		if (strcmp(list_nth(translator->pairs, i), key) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 parse_options(ResTranslator *translator)
 {
@@ -141,22 +155,12 @@ parse_options(ResTranslator *translator)
 		options = res_terms_take(options, &translator->terms);
 	if (options != NULL)
 		res_options_each(options, set_option, translator);
+	if ((translator->task == RN_TASK_TRANSLATE || translator->task == RN_TASK_SCORE) &&
+		res_precision != translator->search.precision && !is_given(translator, "precision"))
+		set_option(translator, "precision", GetConfigOption("residual.precision", false, false));
 	translator->search.has_prefix = translator->terms.prefix != NULL;
 	translator->search.has_glossary = translator->terms.glossary != NIL;
 	check_search(&translator->search);
-}
-
-static bool
-is_given(const ResTranslator *translator, const char *key)
-{
-	int			i;
-
-	for (i = 0; i < list_length(translator->pairs); i += 2)
-	{
-		if (strcmp(list_nth(translator->pairs, i), key) == 0)
-			return true;
-	}
-	return false;
 }
 
 void
@@ -267,6 +271,7 @@ res_translator_prepare(ResTranslator *translator, RnTask task, const char *name,
 	translator->name = pstrdup(name);
 	translator->options = options == NULL ? NULL :
 		(Jsonb *) DatumGetPointer(datumCopy(JsonbPGetDatum(options), false, -1));
+	translator->precision = res_precision;
 	translator->user = GetUserId();
 	translator->subtransaction = GetCurrentSubTransactionId();
 	translator->snapshot = copy_snapshot(GetActiveSnapshot());

@@ -40,6 +40,7 @@ typedef struct ResTranslator
 	RnTask		task;
 	char	   *name;
 	Jsonb	   *options;
+	int			precision;		/* residual.precision */
 	Oid			user;
 	SubTransactionId subtransaction;
 	struct SnapshotData *snapshot;	/* a copy of what it was */

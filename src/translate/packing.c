@@ -159,5 +159,6 @@ rn_begin_pass(RnTranslator *translator, const volatile int *stop)
 	pass.stop = stop;
 	pass.params = rn_model_params(translator->model);
 	pass.values = translator->values;
+	pass.prepared = translator->prepared;
 	rn_graph_begin(translator->graph, &pass);
 }

@@ -13,6 +13,7 @@ struct RnTranslator
 {
 	const RnModel *model;
 	const rn_real *values;
+	const RnPreparedWeights *prepared;	/* or NULL */
 	const RnTokenizer *tokenizer;
 	const RnKernels *kernels;
 	RnLane	   *lane;

@@ -60,7 +60,7 @@ static const RnOption options_table[] = {
 	{"token_scores", RN_GROUP_TRANSLATION, RN_OPTION_BOOLEAN, "false", NULL, NULL, NULL, "",
 		"Give the log-probability of each piece, as residual_nbest does.", FIELD(token_scores)},
 	{"precision", RN_GROUP_TRANSLATION, RN_OPTION_CHOICE, "float32", NULL, NULL, precisions, "",
-		"Number format of the weights while translating.", FIELD(precision)},
+		"Number format of products while translating; int8 is faster and loses a little quality.", FIELD(precision)},
 };
 
 #define N_OPTIONS	((int) (sizeof(options_table) / sizeof(options_table[0])))
@@ -331,11 +331,5 @@ rn_search_check(RnContext *ctx, RnSearchOptions *options)
 		return ctx->status;
 	}
 	RN_TRY(check_lengths(ctx, options));
-	if (options->precision != RN_FLOAT32)
-	{
-		rn_fail(ctx, RN_UNSUPPORTED, "precision \"%s\" is not supported yet", precisions[options->precision]);
-		rn_hint(ctx, "Use precision \"float32\".");
-		return ctx->status;
-	}
 	return RN_OK;
 }

@@ -20,6 +20,8 @@ typedef enum RnPrecision
 	RN_INT8
 } RnPrecision;
 
+#define RN_N_PRECISIONS	2
+
 typedef struct RnSearchOptions
 {
 	int			beam;			/* 1 .. RN_BEAM_MAX; 1: greedy */
@@ -61,8 +63,7 @@ extern int	rn_search_is_internal(const char *key);
 
 /*
  * What single options cannot tell: those that contradict one another, n_best
- * above beam.  Sampling sets a beam that was not given to 1.  RN_UNSUPPORTED
- * for a precision that this build lacks.
+ * above beam.  Sampling sets a beam that was not given to 1.
  */
 extern RnStatus rn_search_check(RnContext *ctx, RnSearchOptions *options);
 

@@ -64,6 +64,13 @@ rn_translator_bytes(const RnTranslator *translator)
 }
 
 void
+rn_translator_use(RnTranslator *translator, const RnPreparedWeights *prepared)
+{
+	translator->prepared = prepared;
+	rn_decoder_use(translator->decoder, prepared);
+}
+
+void
 rn_translations_free(RnTranslation *translations, int n)
 {
 	int			i;

@@ -32,6 +32,9 @@ extern void rn_translator_free(RnTranslator *translator);
 /* Memory that it keeps from one batch to the next. */
 extern size_t rn_translator_bytes(const RnTranslator *translator);
 
+/* Weights made ready for products, of the same values, for what follows: lent; NULL: none. */
+extern void rn_translator_use(RnTranslator *translator, const RnPreparedWeights *prepared);
+
 /* One answer.  Text is malloc'd; the caller frees with rn_translations_free. */
 typedef struct RnTranslation
 {

@@ -49,7 +49,7 @@ next_level(int *level)
 	const RnKernels *below;
 	const RnKernels *table;
 
-	while (++*level <= 4)
+	while (++*level <= RN_LEVEL_VNNI)
 	{
 		below = *level > 2 ? rn_cpu_kernels_up_to(*level - 1) : NULL;
 		table = rn_cpu_kernels_up_to(*level);

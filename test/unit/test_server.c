@@ -43,6 +43,7 @@ static char sentences[N_TEXTS][300];
 static RnText texts[N_TEXTS];
 static RnTranslation expected[N_TEXTS];	/* by beam 2 */
 static RnTranslation expected_greedy[N_TEXTS];
+static RnTranslation expected_int8[N_TEXTS];	/* by beam 2 */
 
 static const RnModelKey model_key = {5, 17, 1, 0xFEEDFACEu};
 static const char *const beam_2[] = {"beam", "2", NULL};
@@ -293,7 +294,7 @@ check_refusals(Client *client)
 		{{"beams", "2", NULL}, RN_INVALID},
 		{{"beam", "0", NULL}, RN_INVALID},
 		{{"n_best", "5", NULL}, RN_INVALID},
-		{{"precision", "int8", NULL}, RN_UNSUPPORTED}
+		{{"precision", "int9", NULL}, RN_INVALID}
 	};
 	RnText	   *many = malloc((RN_REQUEST_TEXTS + 1) * sizeof(RnText));
 	RnText		pair[2];
@@ -586,6 +587,86 @@ test_memory_turns(void)
 	for (i = 0; i < 3; i++)
 		client_close(&clients[i]);
 	toy_model_free(&big);
+	stop_clean(&engine);
+}
+
+/* Weights of a precision are made once, whoever asks first, and counted. */
+static void
+test_precision(void)
+{
+	static const char *const arguments[] = {"--threads=2", NULL};
+	static const char *const int8[] = {"beam", "2", "precision", "int8", NULL};
+	Engine		engine;
+	Client		clients[6];
+	RnFrame		frame;
+	double		bytes[3];
+	int			right = 0;
+	int			i;
+
+	if (!CHECK(engine_start(&engine, arguments), "an engine for two precisions"))
+		return;
+	for (i = 0; i < 6; i++)
+		client_connect(&clients[i], &engine);
+	CHECK(client_load(&clients[0], 1, &model_key, &toy), "it gets a model");
+	bytes[0] = client_status(&clients[0], "model_bytes");
+	for (i = 0; i < 6; i++)
+	{
+		write_request(&clients[i], 2, &model_key, RN_TASK_TRANSLATE, i < 3 ? int8 : beam_2, N_TEXTS, texts, NULL);
+		client_send(&clients[i]);
+	}
+	for (i = 0; i < 6; i++)
+		right += client_receive(&clients[i], &frame, DRIVER_SECONDS) == 1 &&
+			wrong_answers(&frame, N_TEXTS, i < 3 ? expected_int8 : expected, 0) == 0;
+	CHECK(right == 6, "six clients that ask at once get the answers of their precision (%d)", right);
+	bytes[1] = client_status(&clients[0], "model_bytes");
+	write_request(&clients[4], 3, &model_key, RN_TASK_TRANSLATE, int8, N_TEXTS, texts, NULL);
+	CHECK(exchange(&clients[4], &frame, RN_RESULT, 3) && wrong_answers(&frame, N_TEXTS, expected_int8, 0) == 0,
+		  "and later ones too");
+	bytes[2] = client_status(&clients[0], "model_bytes");
+	/* what translators keep may still grow a little */
+	CHECK(bytes[1] > bytes[0] && bytes[2] - bytes[1] < bytes[0] / 8, "what was made counts, once (%.0f, %.0f, %.0f bytes)",
+		  bytes[0], bytes[1], bytes[2]);
+	for (i = 0; i < 6; i++)
+		client_close(&clients[i]);
+	stop_clean(&engine);
+}
+
+/* Where memory is short float32 does without, and int8 is refused or takes the place of others. */
+static void
+test_precision_memory(void)
+{
+	static const char *const arguments[] = {"--threads=2", "--memory=" LITTLE_MEMORY, NULL};
+	static const RnModelKey keys[3] = {{1, 1, 1, 1}, {1, 2, 1, 1}, {1, 3, 1, 1}};
+	static const char *const int8[] = {"precision", "int8", NULL};
+	ToyModel	big;
+	ToyModel	full;
+	Engine		engine;
+	Client		client;
+	RnContext	error;
+	RnFrame		frame;
+
+	/* two of the first fit as they are; the second leaves no room for anything */
+	if (!CHECK(toy_model_create(&big, 2, 96, MAX_LENGTH, 5) && toy_model_create(&full, 2, 160, MAX_LENGTH, 5),
+			   "larger models") || !CHECK(engine_start(&engine, arguments), "an engine of little memory"))
+		return;
+	client_connect(&client, &engine);
+	CHECK(client_load(&client, 1, &keys[0], &big) && client_load(&client, 2, &keys[1], &big), "two models fit");
+	write_request(&client, 3, &keys[0], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_RESULT, 3) && client_status(&client, "models") == 2, "float32 pushes nobody out");
+	write_request(&client, 4, &keys[0], RN_TASK_TRANSLATE, int8, 2, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_RESULT, 4), "int8 is made");
+	CHECK(client_status(&client, "model_bytes") <= atoi(LITTLE_MEMORY) << 20, "within the budget");
+	CHECK(client_load(&client, 5, &keys[2], &full), "a model that fills it");
+	write_request(&client, 6, &keys[2], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_RESULT, 6), "translates in float32");
+	write_request(&client, 7, &keys[2], RN_TASK_TRANSLATE, int8, 2, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_ERROR, 7) && error_of(&frame, &error) == RN_LIMIT, "and not in int8: %s %s %s",
+		  error.message, error.detail, error.hint);
+	write_request(&client, 8, &keys[2], RN_TASK_TRANSLATE, greedy, 2, texts, NULL);
+	CHECK(exchange(&client, &frame, RN_RESULT, 8), "which harms nobody");
+	client_close(&client);
+	toy_model_free(&big);
+	toy_model_free(&full);
 	stop_clean(&engine);
 }
 
@@ -1233,6 +1314,7 @@ static int
 prepare(void)
 {
 	const RnKernels *kernels = rn_cpu_kernels();
+	RnPreparedWeights *prepared;
 	RnSearchOptions options;
 	RnContext	ctx;
 	int			i;
@@ -1252,6 +1334,13 @@ prepare(void)
 	options.beam = 2;
 	if (rn_translate(&ctx, translator, &options, N_TEXTS, texts, NULL, expected, NULL) != RN_OK)
 		return CHECK(0, "expected answers: %s", ctx.message);
+	if (rn_prepare_weights(&ctx, kernels, NULL, rn_model_params(toy.model), toy.values, RN_FORMAT_INT8, &prepared) != RN_OK)
+		return CHECK(0, "weights of whole numbers: %s", ctx.message);
+	rn_translator_use(translator, prepared);
+	if (rn_translate(&ctx, translator, &options, N_TEXTS, texts, NULL, expected_int8, NULL) != RN_OK)
+		return CHECK(0, "expected answers: %s", ctx.message);
+	rn_translator_use(translator, NULL);
+	rn_prepared_free(prepared);
 	options.beam = 1;
 	return CHECK(rn_translate(&ctx, translator, &options, N_TEXTS, texts, NULL, expected_greedy, NULL) == RN_OK,
 				 "expected answers: %s", ctx.message);
@@ -1272,6 +1361,8 @@ main(int argc, char **argv)
 		test_load_race();
 		test_memory();
 		test_memory_turns();
+		test_precision();
+		test_precision_memory();
 		test_malformed();
 		test_hang_up();
 		test_forget();
@@ -1286,6 +1377,7 @@ main(int argc, char **argv)
 	}
 	rn_translations_free(expected, N_TEXTS);
 	rn_translations_free(expected_greedy, N_TEXTS);
+	rn_translations_free(expected_int8, N_TEXTS);
 	rn_translator_free(translator);
 	toy_model_free(&toy);
 	return check_done();
