@@ -132,6 +132,7 @@ ENGINE_OBJS = \
 	src/engine/rows.o \
 	src/engine/control.o \
 	src/engine/peer.o \
+	src/engine/frames.o \
 	src/engine/server.o \
 	src/engine/handover.o \
 	src/engine/apart.o \

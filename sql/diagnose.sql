@@ -75,6 +75,11 @@ SELECT a.stack, a.direction, b.squared_change / a.squared_change BETWEEN 3.6 AND
 SELECT count(*), round((max(spectral_norm))::numeric) AS most, min(spectral_norm) < 100 AS least
   FROM residual_adam_curve('{"learning_rate": 1e-4, "epsilon": 1e-8}');
 
+-- a decoder alone is looked at in the same way
+SELECT stack, count(*), count(beta), count(dual_beta)
+  FROM residual_layer_dependency(:small || '{"architecture": "decoder"}', 'pairs', 'en', 'de') GROUP BY stack;
+SELECT stack, attention, count(*) FROM residual_attention_stats(:small || '{"architecture": "decoder"}', 'pairs', 'en', 'de') GROUP BY 1, 2;
+
 -- cost: counted exactly, measured roughly
 SELECT quantity, unit, value > 0 AS there, CASE quantity WHEN 'parameters' THEN value - post_norm END AS more,
        CASE WHEN quantity IN ('flops_per_token') THEN ratio END AS ratio
@@ -114,6 +119,7 @@ SELECT residual_probe('[]', 'pairs', 'en', 'de');
 SELECT residual_probe(NULL, 'pairs', 'en', 'de');
 SELECT residual_probe('{}', 'pairs', NULL, 'de');
 SELECT residual_probe('{"vocab_size": 20}', 'pairs', 'en', 'de');
+SELECT residual_cost('{"device": "cuda"}');
 
 -- tables that are wrong
 SELECT residual_probe('{}', 'pairs', 'english', 'de');

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diagnose/median.h"
 #include "diagnose/probe.h"
 
 /* One kind of attention of a stack. */
@@ -126,22 +127,6 @@ entropy_part(double p)
 	return p > 0 ? -p * log(p) : 0;
 }
 
-static int
-compare_numbers(const void *left, const void *right)
-{
-	double		a = *(const double *) left;
-	double		b = *(const double *) right;
-
-	return (a > b) - (a < b);
-}
-
-static double
-median(double *x, int n)
-{
-	qsort(x, (size_t) n, sizeof(double), compare_numbers);
-	return n % 2 == 1 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 /* Gives the entropy; adds the rest up.  JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2. */
 static double
 add_query(const Query *query, RnHeadStatistics *sum)
@@ -197,7 +182,7 @@ look_at_head(View *view, const rn_real *p, const rn_real *above, const double *s
 		scores += view->heads * n * stride;
 	}
 	result->entropy /= done;
-	result->entropy_median = median(view->entropies, done);
+	result->entropy_median = rn_median(view->entropies, done);
 	result->one_hot = choosing > 0 ? result->one_hot / choosing : NAN;
 	result->divergence = above == NULL ? NAN : result->divergence / done;
 }

@@ -23,6 +23,7 @@
 #include <malloc.h>
 #endif
 
+#include "diagnose/median.h"
 #include "model/model.h"
 #include "train/trainer.h"
 
@@ -336,22 +337,6 @@ count(RnContext *ctx, const Candidate *candidate, RnCost *cost)
 
 /* ---- both ---- */
 
-static int
-compare_numbers(const void *left, const void *right)
-{
-	double		a = *(const double *) left;
-	double		b = *(const double *) right;
-
-	return (a > b) - (a < b);
-}
-
-static double
-median(double *values, int n)
-{
-	qsort(values, (size_t) n, sizeof(double), compare_numbers);
-	return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 /* Options that a scheme has of its own are Post-LN's to ignore. */
 static void
 make_plain(RnConfig *config)
@@ -389,8 +374,8 @@ run(RnContext *ctx, const Workshop *shop, int repeats, Candidate candidates[2], 
 	}
 	for (i = 0; i < 2; i++)
 	{
-		costs[i].step_seconds = median(candidates[i].seconds, repeats);
-		costs[i].processor_seconds = median(candidates[i].processor, repeats);
+		costs[i].step_seconds = rn_median(candidates[i].seconds, repeats);
+		costs[i].processor_seconds = rn_median(candidates[i].processor, repeats);
 	}
 	return RN_OK;
 }

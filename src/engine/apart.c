@@ -11,33 +11,26 @@
 #include "engine/apart.h"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "engine/devices.h"
 #include "engine/diagnosis.h"
+#include "engine/frames.h"
 #include "engine/peer.h"
 #include "kernels/device.h"
-#include "wire/protocol.h"
 
 #define NICE	5				/* translations go first */
 
 static RnStatus
 greet(RnContext *ctx, RnPeer *peer, RnWriter *out)
 {
-	rn_write_begin(out, RN_HELLO, 0);
-	rn_write_u32(out, RN_PROTOCOL_VERSION);
-	rn_write_string(out, RN_BUILD_VERSION);
-	rn_write_string(out, rn_cpu_kernels()->description());
-	rn_write_u64(out, (uint64_t) getpid());
-	RN_TRY(rn_write_end(ctx, out));
+	RN_TRY(rn_write_hello(ctx, out, rn_cpu_kernels()->description()));
 	return rn_peer_send(ctx, peer, out);
 }
 
 static RnStatus
 answer_ping(RnContext *ctx, RnPeer *peer, RnWriter *out, uint64_t id)
 {
-	rn_write_begin(out, RN_PONG, id);
-	RN_TRY(rn_write_end(ctx, out));
+	RN_TRY(rn_write_empty(ctx, out, RN_PONG, id));
 	return rn_peer_send(ctx, peer, out);
 }
 

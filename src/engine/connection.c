@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/frames.h"
+
 #define READ_BYTES		(256 * 1024)	/* at once, so that the others get their turn */
 #define KEEP_BYTES		(64 * 1024)	/* an empty buffer larger than this is given back */
 
@@ -206,8 +208,7 @@ rn_connection_say(RnConnection *connection, uint32_t type, uint64_t id)
 	RnContext	ctx;
 
 	rn_context_reset(&ctx);
-	rn_write_begin(&connection->out, type, id);
-	if (rn_write_end(&ctx, &connection->out) != RN_OK)
+	if (rn_write_empty(&ctx, &connection->out, type, id) != RN_OK)
 		connection->closed = 1;
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "wire/protocol.h"
+#include "engine/frames.h"
 
 #define LOOK_MS		100			/* how often the stop flag is looked at */
 
@@ -35,8 +35,7 @@ answer_ping(RnControl *control, uint64_t id)
 
 	rn_context_reset(&ctx);
 	rn_writer_init(&writer);
-	rn_write_begin(&writer, RN_PONG, id);
-	if (rn_write_end(&ctx, &writer) == RN_OK)
+	if (rn_write_empty(&ctx, &writer, RN_PONG, id) == RN_OK)
 		rn_peer_send(&ctx, control->peer, &writer);
 	rn_writer_free(&writer);
 }

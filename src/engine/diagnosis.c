@@ -17,8 +17,18 @@
 
 static const RnSpecialIds special = {RN_PAD_ID, RN_START_ID, RN_END_ID};
 
-static void
-free_diagnosis(RnDiagnosis *diagnosis)
+RnStatus
+rn_diagnosis_init(RnContext *ctx, RnDiagnosis *diagnosis, RnPeer *peer, volatile sig_atomic_t *stop)
+{
+	memset(diagnosis, 0, sizeof(*diagnosis));
+	diagnosis->peer = peer;
+	diagnosis->stop = stop;
+	diagnosis->kernels = rn_cpu_kernels();
+	return diagnosis->kernels->lane_create(ctx, &diagnosis->lane);
+}
+
+void
+rn_diagnosis_free(RnDiagnosis *diagnosis)
 {
 	size_t		bytes = diagnosis->model == NULL ? 0 : rn_model_params(diagnosis->model)->size * sizeof(rn_real);
 	int			i;
@@ -274,16 +284,12 @@ rn_diagnosis(RnContext *ctx, RnPeer *peer, const RnFrame *first, volatile sig_at
 {
 	RnDiagnosis diagnosis;
 
-	memset(&diagnosis, 0, sizeof(diagnosis));
-	diagnosis.peer = peer;
-	diagnosis.stop = stop;
-	diagnosis.kernels = rn_cpu_kernels();
-	if (diagnosis.kernels->lane_create(ctx, &diagnosis.lane) == RN_OK &&
+	if (rn_diagnosis_init(ctx, &diagnosis, peer, stop) == RN_OK &&
 		rn_diagnosis_receive(ctx, &diagnosis, first) == RN_OK &&
 		rn_control_start(ctx, peer, stop, &diagnosis.control) == RN_OK &&
 		answer(ctx, &diagnosis) != RN_OK)
 		rn_peer_send_error(peer, 0, ctx);
-	free_diagnosis(&diagnosis);
+	rn_diagnosis_free(&diagnosis);
 	while (diagnosis.control != NULL)
 		pause();				/* the control thread ends the process when the peer hangs up */
 	return ctx->status;

@@ -83,6 +83,10 @@ struct RnDiagnosis
  */
 extern RnStatus rn_diagnosis(RnContext *ctx, RnPeer *peer, const RnFrame *first, volatile sig_atomic_t *stop);
 
+/* Both ends of the life of a question; peer and stop are lent. */
+extern RnStatus rn_diagnosis_init(RnContext *ctx, RnDiagnosis *diagnosis, RnPeer *peer, volatile sig_atomic_t *stop);
+extern void rn_diagnosis_free(RnDiagnosis *diagnosis);
+
 /* diagnosis_intake.c: frames from the first to ROWS_END. */
 extern RnStatus rn_diagnosis_receive(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *first);
 

@@ -12,11 +12,8 @@
 #include <string.h>
 
 #include "engine/diagnosis.h"
-#include "kernels/device.h"
-#include "wire/protocol.h"
+#include "engine/frames.h"
 
-#define PAIR_KEY		64
-#define PAIR_VALUE		512
 #define MOST_PAIRS		(1 << 24)
 
 static RnStatus
@@ -73,8 +70,7 @@ take_load_end(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
 	rn_store_complete(&diagnosis->store, diagnosis->sent);
 	RN_TRY(rn_store_build(ctx, diagnosis->sent));
 	rn_writer_init(&writer);
-	rn_write_begin(&writer, RN_LOADED, diagnosis->load.id);
-	if (rn_write_end(ctx, &writer) == RN_OK)
+	if (rn_write_empty(ctx, &writer, RN_LOADED, diagnosis->load.id) == RN_OK)
 		rn_peer_send(ctx, diagnosis->peer, &writer);
 	rn_writer_free(&writer);
 	rn_load_end(&diagnosis->load);
@@ -83,9 +79,11 @@ take_load_end(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
 
 /* ---- the question ---- */
 
+/* RnPairSink */
 static RnStatus
-set_parameter(RnContext *ctx, RnDiagnosisParameters *parameters, const char *key, const char *value)
+set_parameter(RnContext *ctx, void *arg, const char *key, const char *value)
 {
+	RnDiagnosisParameters *parameters = arg;
 	double		number = strtod(value, NULL);
 
 	if (strcmp(key, "random_step") == 0)
@@ -99,33 +97,27 @@ set_parameter(RnContext *ctx, RnDiagnosisParameters *parameters, const char *key
 	return RN_OK;
 }
 
-/* "pairs" of the protocol: options of the model, or parameters of the diagnostic. */
+/* What the options ask for and there is no answer in. */
 static RnStatus
-take_pairs(RnContext *ctx, RnReader *reader, RnConfig *config, RnDiagnosisParameters *parameters)
+check_means(RnContext *ctx, const RnConfig *config)
 {
-	uint32_t	n = rn_read_count(reader, 2 * sizeof(uint32_t));
-
-	while (n-- > 0)
+	if (strcmp(config->device, "auto") != 0 && strcmp(config->device, "cpu") != 0)
 	{
-		char		key[PAIR_KEY];
-		char		value[PAIR_VALUE];
-
-		rn_read_string(reader, key, sizeof(key));
-		rn_read_string(reader, value, sizeof(value));
-		if (reader->failed)
-			break;
-		if (config != NULL)
-			RN_TRY(rn_config_set(ctx, config, key, value));
-		else
-			RN_TRY(set_parameter(ctx, parameters, key, value));
+		rn_fail(ctx, RN_UNSUPPORTED, "diagnostics run on the CPU");
+		rn_hint(ctx, "Leave option \"device\" out.");
 	}
-	return RN_OK;
+	else if (strcmp(config->precision, "float32") != 0)
+	{
+		rn_fail(ctx, RN_UNSUPPORTED, "diagnostics run in float32");
+		rn_hint(ctx, "Leave option \"precision\" out.");
+	}
+	return ctx->status;
 }
 
 static RnStatus
 take_question(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
 {
-	char		name[PAIR_KEY];
+	char		name[RN_NAME_LENGTH];
 	RnReader	reader;
 
 	if (diagnosis->question != NULL || diagnosis->load.active)
@@ -133,12 +125,13 @@ take_question(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
 	rn_reader_init(&reader, frame);
 	rn_read_string(&reader, name, sizeof(name));
 	rn_config_defaults(&diagnosis->config);
-	RN_TRY(take_pairs(ctx, &reader, &diagnosis->config, NULL));
+	RN_TRY(rn_take_pairs(ctx, &reader, rn_take_option, &diagnosis->config));
 	diagnosis->use = (RnModelUse) rn_read_u8(&reader);
-	RN_TRY(take_pairs(ctx, &reader, NULL, &diagnosis->parameters));
+	RN_TRY(rn_take_pairs(ctx, &reader, set_parameter, &diagnosis->parameters));
 	diagnosis->memory_limit = (size_t) rn_read_u64(&reader);
 	RN_TRY(rn_reader_end(ctx, &reader, "diagnostic question"));
 	RN_TRY(rn_config_check(ctx, &diagnosis->config));
+	RN_TRY(check_means(ctx, &diagnosis->config));
 	diagnosis->question = rn_question_find(name);
 	if (diagnosis->question == NULL)
 		return rn_fail(ctx, RN_CORRUPT, "received an unknown diagnostic \"%s\"", name);
@@ -162,9 +155,18 @@ copy_text(RnContext *ctx, RnText text, RnText *copy)
 	return RN_OK;
 }
 
+/* RnRowSink */
 static RnStatus
-add_pair(RnContext *ctx, RnDiagnosis *diagnosis, RnText source, RnText target)
+take_row(RnContext *ctx, void *arg, int set, RnText source, RnText target)
 {
+	RnDiagnosis *diagnosis = arg;
+
+	(void) set;
+	if (source.size == 0 || target.size == 0)
+	{
+		diagnosis->rows_empty++;
+		return RN_OK;
+	}
 	if (diagnosis->n_pairs == diagnosis->room)
 	{
 		int			room = diagnosis->room > 0 ? 2 * diagnosis->room : 256;
@@ -179,35 +181,6 @@ add_pair(RnContext *ctx, RnDiagnosis *diagnosis, RnText source, RnText target)
 	RN_TRY(copy_text(ctx, source, &diagnosis->texts[2 * diagnosis->n_pairs]));
 	diagnosis->n_pairs++;
 	return copy_text(ctx, target, &diagnosis->texts[2 * diagnosis->n_pairs - 1]);
-}
-
-static RnStatus
-take_rows(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
-{
-	RnReader	reader;
-	uint32_t	n;
-
-	if (diagnosis->question == NULL)
-		return unexpected(ctx, frame);
-	rn_reader_init(&reader, frame);
-	if (rn_read_u8(&reader) != 0)
-		reader.failed = 1;
-	n = rn_read_count(&reader, 2 * sizeof(uint32_t));
-	while (n-- > 0)
-	{
-		RnText		source,
-					target;
-
-		source.bytes = rn_read_bytes(&reader, &source.size);
-		target.bytes = rn_read_bytes(&reader, &target.size);
-		if (reader.failed)
-			break;
-		if (source.size == 0 || target.size == 0)
-			diagnosis->rows_empty++;
-		else
-			RN_TRY(add_pair(ctx, diagnosis, source, target));
-	}
-	return rn_reader_end(ctx, &reader, "rows");
 }
 
 /* ---- frames ---- */
@@ -226,7 +199,7 @@ take_frame(RnContext *ctx, RnDiagnosis *diagnosis, const RnFrame *frame)
 		case RN_DIAGNOSE:
 			return take_question(ctx, diagnosis, frame);
 		case RN_ROWS:
-			return take_rows(ctx, diagnosis, frame);
+			return diagnosis->question == NULL ? unexpected(ctx, frame) : rn_take_rows(ctx, frame, take_row, diagnosis);
 		case RN_ROWS_END:
 			diagnosis->complete = diagnosis->question != NULL;
 			return diagnosis->complete ? RN_OK : unexpected(ctx, frame);

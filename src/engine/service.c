@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "engine/frames.h"
 
 /* A connection with more than this unanswered is read again when answers have gone. */
 #define CONNECTION_REQUESTS 64
@@ -25,15 +26,9 @@ void
 rn_service_greet(RnService *service, RnConnection *connection)
 {
 	RnContext	ctx;
-	RnWriter   *out = &connection->out;
 
 	rn_context_reset(&ctx);
-	rn_write_begin(out, RN_HELLO, 0);
-	rn_write_u32(out, RN_PROTOCOL_VERSION);
-	rn_write_string(out, RN_BUILD_VERSION);
-	rn_write_string(out, service->store.kernels->description());
-	rn_write_u64(out, getpid());
-	if (rn_write_end(&ctx, out) != RN_OK)
+	if (rn_write_hello(&ctx, &connection->out, service->store.kernels->description()) != RN_OK)
 		connection->closed = 1;
 }
 

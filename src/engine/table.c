@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "wire/protocol.h"
+#include "engine/frames.h"
 
 #define FRAME_BYTES		(32 * 1024)	/* about: a frame is sent when it holds as much */
 
@@ -105,8 +105,7 @@ rn_table_end(RnTable *table)
 	send_frame(table);
 	if (table->ctx->status == RN_OK)
 	{
-		rn_write_begin(&table->out, RN_TABLE_END, 0);
-		if (rn_write_end(table->ctx, &table->out) == RN_OK)
+		if (rn_write_empty(table->ctx, &table->out, RN_TABLE_END, 0) == RN_OK)
 			rn_peer_send(table->ctx, table->peer, &table->out);
 	}
 	rn_table_free(table);

@@ -4,6 +4,7 @@
  *
  * src/engine/train_intake.c
  */
+#include "engine/frames.h"
 #include "engine/job.h"
 
 #include <math.h>
@@ -15,8 +16,6 @@
 #include "kernels/device.h"
 
 #define TOKENIZER_MOST	(256u * 1024 * 1024)	/* bytes; more is no tokenizer of ours */
-#define PAIR_KEY		64
-#define PAIR_VALUE		512
 
 static RnStatus
 unexpected(RnContext *ctx, const RnFrame *frame)
@@ -101,26 +100,6 @@ rn_job_read_state(RnContext *ctx, RnJob *job)
 
 /* ---- frames ---- */
 
-static RnStatus
-take_options(RnContext *ctx, RnJob *job, RnReader *reader)
-{
-	uint32_t	n = rn_read_count(reader, 2 * sizeof(uint32_t));
-
-	rn_config_defaults(&job->config);
-	while (n-- > 0)
-	{
-		char		key[PAIR_KEY];
-		char		value[PAIR_VALUE];
-
-		rn_read_string(reader, key, sizeof(key));
-		rn_read_string(reader, value, sizeof(value));
-		if (reader->failed)
-			break;
-		RN_TRY(rn_config_set(ctx, &job->config, key, value));
-	}
-	return RN_OK;
-}
-
 /* Who left the choice to us is told when it was not a GPU. */
 static RnStatus
 open_device(RnContext *ctx, RnJob *job)
@@ -141,7 +120,8 @@ take_train(RnContext *ctx, RnJob *job, const RnFrame *frame)
 
 	rn_reader_init(&reader, frame);
 	job->id = rn_read_u64(&reader);
-	RN_TRY(take_options(ctx, job, &reader));
+	rn_config_defaults(&job->config);
+	RN_TRY(rn_take_pairs(ctx, &reader, rn_take_option, &job->config));
 	spill_limit = rn_read_u64(&reader);
 	job->memory_limit = (size_t) rn_read_u64(&reader);
 	job->follows = rn_read_u8(&reader);
@@ -235,33 +215,16 @@ take_part(RnContext *ctx, RnJob *job, const RnFrame *frame)
 	return take_tensor(ctx, job, name, total, offset, bytes, size);
 }
 
+/* RnRowSink */
 static RnStatus
-take_rows(RnContext *ctx, RnJob *job, const RnFrame *frame)
+take_row(RnContext *ctx, void *arg, int set, RnText source, RnText target)
 {
-	RnReader	reader;
-	uint32_t	n;
-	int			set;
+	RnJob	   *job = arg;
 
-	rn_reader_init(&reader, frame);
-	set = rn_read_u8(&reader);
-	n = rn_read_count(&reader, 2 * sizeof(uint32_t));
-	while (n-- > 0)
-	{
-		RnText		source,
-					target;
-
-		source.bytes = rn_read_bytes(&reader, &source.size);
-		target.bytes = rn_read_bytes(&reader, &target.size);
-		if (reader.failed || set > 1)
-			break;
-		if (source.size == 0 || target.size == 0)
-			job->rows_empty++;
-		else
-			RN_TRY(rn_rows_add(ctx, job->rows, set, source, target));
-	}
-	if (set > 1)
-		reader.failed = 1;
-	return rn_reader_end(ctx, &reader, "rows");
+	if (source.size > 0 && target.size > 0)
+		return rn_rows_add(ctx, job->rows, set, source, target);
+	job->rows_empty++;
+	return RN_OK;
 }
 
 /* All has come: does it belong together? */
@@ -285,8 +248,7 @@ complete(RnContext *ctx, RnJob *job)
 static RnStatus
 answer_ping(RnContext *ctx, RnJob *job, uint64_t id)
 {
-	rn_write_begin(&job->out, RN_PONG, id);
-	RN_TRY(rn_write_end(ctx, &job->out));
+	RN_TRY(rn_write_empty(ctx, &job->out, RN_PONG, id));
 	return rn_peer_send(ctx, &job->peer, &job->out);
 }
 
@@ -309,7 +271,7 @@ take_frame(RnContext *ctx, RnJob *job, const RnFrame *frame)
 		case RN_PART:
 			return take_part(ctx, job, frame);
 		case RN_ROWS:
-			return take_rows(ctx, job, frame);
+			return rn_take_rows(ctx, frame, take_row, job);
 		case RN_ROWS_END:
 			return complete(ctx, job);
 		default:

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/frames.h"
 #include "kernels/device.h"
 
 #define PROGRESS_SECONDS	1.0
@@ -30,12 +31,8 @@ send_frame(RnContext *ctx, RnJob *job)
 RnStatus
 rn_report_hello(RnContext *ctx, RnJob *job)
 {
-	rn_write_begin(&job->out, RN_HELLO, 0);
-	rn_write_u32(&job->out, RN_PROTOCOL_VERSION);
-	rn_write_string(&job->out, RN_BUILD_VERSION);
-	rn_write_string(&job->out, rn_cpu_kernels()->description());
-	rn_write_u64(&job->out, (uint64_t) getpid());
-	return send_frame(ctx, job);
+	RN_TRY(rn_write_hello(ctx, &job->out, rn_cpu_kernels()->description()));
+	return rn_peer_send(ctx, &job->peer, &job->out);
 }
 
 RnStatus

@@ -3,8 +3,9 @@
  *		Whatever bytes come over a socket, every reader of frames answers with
  *		a status: made to run under AddressSanitizer.
  *
- * The input is what a peer sends to a training engine, and the same frames go
- * to the readers of the serving engine.  As it stands this mutates valid
+ * The input is what a peer sends to a training engine or to one that is asked
+ * for a diagnostic, and the same frames go to the readers of the serving
+ * engine.  As it stands this mutates valid
  * conversations with fixed random numbers ("fuzz_wire ROUNDS"); with
  * -DRN_LIBFUZZER only the entry point is left, for libFuzzer.
  *
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "engine/diagnosis.h"
 #include "engine/job.h"
 #include "engine/load.h"
 #include "engine/request.h"
@@ -28,7 +30,8 @@
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int	answers[16];		/* how often each status came out of a conversation */
+static int	answers[16];		/* how often each status came out of a conversation with a training engine */
+static int	diagnosed[16];		/* likewise of a diagnostic question */
 
 /* ---- readers ---- */
 
@@ -91,6 +94,28 @@ speak(void *arg)
 	return NULL;
 }
 
+/* Somebody begins to speak; gives the end to listen at. */
+static int
+begin_speech(Speech *speech, pthread_t *thread)
+{
+	int			ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		abort();
+	speech->fd = ends[0];
+	if (pthread_create(thread, NULL, speak, speech) != 0)
+		abort();
+	return ends[1];
+}
+
+static void
+end_speech(Speech *speech, pthread_t thread, int listener)
+{
+	close(listener);
+	pthread_join(thread, NULL);
+	close(speech->fd);
+}
+
 /* The job takes in all it is told; it stays, to be looked at and freed. */
 static RnStatus
 tell_job(RnContext *ctx, RnJob *job, const uint8_t *data, size_t size)
@@ -99,22 +124,18 @@ tell_job(RnContext *ctx, RnJob *job, const uint8_t *data, size_t size)
 	static int	spill = -1;
 	Speech		speech = {-1, data, size};
 	pthread_t	thread;
-	int			ends[2];
+	int			listener;
 
 	if (spill < 0)
 		spill = memfd_create("spill", MFD_CLOEXEC);
-	if (spill < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+	if (spill < 0)
 		abort();
-	speech.fd = ends[0];
-	if (pthread_create(&thread, NULL, speak, &speech) != 0)
-		abort();
+	listener = begin_speech(&speech, &thread);
 	stop = 0;
 	rn_context_reset(ctx);
-	rn_job_init(job, ends[1], spill, &stop);
+	rn_job_init(job, listener, spill, &stop);
 	rn_job_receive(ctx, job);
-	close(ends[1]);
-	pthread_join(thread, NULL);
-	close(ends[0]);
+	end_speech(&speech, thread, listener);
 	return ctx->status;
 }
 
@@ -129,6 +150,35 @@ train_frames(const uint8_t *data, size_t size)
 	rn_job_free(&job);
 }
 
+/* A diagnostic question, up to where it would be answered. */
+static void
+diagnose_frames(const uint8_t *data, size_t size)
+{
+	static volatile sig_atomic_t stop;
+	Speech		speech = {-1, data, size};
+	RnDiagnosis diagnosis;
+	pthread_t	thread;
+	RnContext	ctx;
+	RnFrame		frame;
+	RnPeer		peer;
+	int			got = 0;
+	int			listener = begin_speech(&speech, &thread);
+
+	rn_context_reset(&ctx);
+	rn_peer_init(&peer, listener);
+	if (rn_diagnosis_init(&ctx, &diagnosis, &peer, &stop) == RN_OK)
+	{
+		while (!got && rn_peer_receive(&ctx, &peer, -1, &frame, &got) == RN_OK)
+			;
+		if (got)
+			rn_diagnosis_receive(&ctx, &diagnosis, &frame);
+	}
+	diagnosed[ctx.status & 15]++;
+	rn_diagnosis_free(&diagnosis);
+	rn_peer_free(&peer);
+	end_speech(&speech, thread, listener);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -136,6 +186,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size = INPUT_MOST;
 	serve_frames(data, size);
 	train_frames(data, size);
+	diagnose_frames(data, size);
 	return 0;
 }
 
@@ -143,7 +194,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- valid conversations ---- */
 
-#define SEEDS		4
+#define SEEDS		6
 
 static RnWriter seeds[SEEDS];
 static char *tokenizer;
@@ -191,9 +242,11 @@ write_part(RnContext *ctx, RnWriter *out, const char *name, const RnParam *param
 {
 	rn_write_begin(out, RN_PART, 0);
 	rn_write_string(out, name);
-	rn_write_u32(out, param ? 1 : 0);
+	rn_write_u32(out, param ? (uint32_t) param->ndim : 0);
+	if (param != NULL && param->ndim == 2)
+		rn_write_u32(out, (uint32_t) param->rows);
 	if (param != NULL)
-		rn_write_u32(out, (uint32_t) rn_param_size(param));
+		rn_write_u32(out, param->ndim == 2 ? (uint32_t) param->cols : (uint32_t) rn_param_size(param));
 	rn_write_u32(out, param ? RN_DTYPE_FLOAT32 : RN_DTYPE_BYTES);
 	rn_write_u64(out, size);
 	rn_write_u64(out, 0);
@@ -293,6 +346,79 @@ write_serving(RnContext *ctx, RnWriter *out)
 	rn_write_end(ctx, out);
 }
 
+static void
+write_pairs(RnWriter *out, int n, const char *const (*pairs)[2])
+{
+	int			i;
+
+	rn_write_u32(out, (uint32_t) n);
+	for (i = 0; i < n; i++)
+	{
+		rn_write_string(out, pairs[i][0]);
+		rn_write_string(out, pairs[i][1]);
+	}
+}
+
+/* A model with its tokenizer, weights all 0. */
+static int
+write_model(RnContext *ctx, RnWriter *out, int n, const char *const (*options)[2])
+{
+	static const RnSpecialIds special = {RN_PAD_ID, RN_START_ID, RN_END_ID};
+	static const float zeros[8192];
+	const RnParams *params;
+	RnConfig	config;
+	RnModel    *model;
+	int			i;
+
+	rn_config_defaults(&config);
+	for (i = 0; i < n; i++)
+		rn_config_set(ctx, &config, options[i][0], options[i][1]);
+	if (rn_model_create(ctx, &config, &special, config.max_length, &model) != RN_OK)
+		return 0;
+	params = rn_model_params(model);
+	rn_write_begin(out, RN_LOAD, 9);
+	rn_write_u32(out, 1);
+	rn_write_i64(out, 2);
+	rn_write_i32(out, 3);
+	rn_write_u64(out, 4);
+	write_pairs(out, n, options);
+	rn_write_u64(out, params->size * sizeof(float) + tokenizer_size);
+	rn_write_end(ctx, out);
+	write_part(ctx, out, "tokenizer", NULL, tokenizer, tokenizer_size);
+	for (i = 0; i < params->count; i++)
+		write_part(ctx, out, params->items[i].name, &params->items[i], zeros, rn_param_size(&params->items[i]) * sizeof(float));
+	rn_write_begin(out, RN_LOAD_END, 9);
+	rn_write_end(ctx, out);
+	rn_model_free(model);
+	return 1;
+}
+
+static int
+write_diagnosis(RnContext *ctx, RnWriter *out, RnModelUse use)
+{
+	static const char *const parameters[][2] = {{"random_step", "0.1"}, {"gradient_step", "1e-3"}, {"repeats", "2"}};
+	char		vocabulary[16];
+	const char *options[][2] = {{"encoder_layers", "1"}, {"decoder_layers", "1"}, {"d_model", "8"}, {"d_ffn", "8"},
+	{"heads", "2"}, {"max_length", "20"}, {"batch_tokens", "40"}, {"vocab_size", vocabulary}};
+	RnTokenizer *learned;
+
+	if (rn_tokenizer_load(ctx, tokenizer, tokenizer_size, &learned) != RN_OK)
+		return 0;
+	snprintf(vocabulary, sizeof(vocabulary), "%d", rn_tokenizer_vocab_size(learned));
+	rn_tokenizer_free(learned);
+	if (use != RN_USE_NOTHING && !write_model(ctx, out, 8, (const char *const (*)[2]) options))
+		return 0;
+	rn_write_begin(out, RN_DIAGNOSE, 0);
+	rn_write_string(out, "output_change");
+	write_pairs(out, 8, (const char *const (*)[2]) options);
+	rn_write_u8(out, (uint8_t) use);
+	write_pairs(out, 3, parameters);
+	rn_write_u64(out, 8 << 20);
+	rn_write_end(ctx, out);
+	write_rows(ctx, out);
+	return ctx->status == RN_OK;
+}
+
 static int
 make_seeds(void)
 {
@@ -317,7 +443,7 @@ make_seeds(void)
 		return 0;
 	write_rows(&ctx, &seeds[2]);
 	write_serving(&ctx, &seeds[3]);
-	return ctx.status == RN_OK;
+	return write_diagnosis(&ctx, &seeds[4], RN_USE_NOTHING) && write_diagnosis(&ctx, &seeds[5], RN_USE_MODEL);
 }
 
 /* ---- mutations ---- */
@@ -405,7 +531,8 @@ main(int argc, char **argv)
 {
 	static uint8_t bytes[INPUT_MOST];
 	long		rounds = argc > 1 ? atol(argv[1]) : 3000;
-	int			whole;
+	int			whole,
+				questions;
 	long		i;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -417,7 +544,9 @@ main(int argc, char **argv)
 	for (i = 0; i < SEEDS; i++)
 		LLVMFuzzerTestOneInput((const uint8_t *) seeds[i].bytes, seeds[i].used);
 	whole = answers[RN_OK];
+	questions = diagnosed[RN_OK];
 	printf("%s 1 - the three valid conversations are understood\n", whole == 3 ? "ok" : "not ok");
+	printf("%s 2 - and the two valid questions\n", questions == 2 ? "ok" : "not ok");
 	for (i = 0; i < rounds; i++)
 	{
 		const RnWriter *seed = &seeds[draw(SEEDS)];
@@ -429,12 +558,12 @@ main(int argc, char **argv)
 			mutate(bytes, &size);
 		LLVMFuzzerTestOneInput(bytes, size);
 	}
-	printf("%s 2 - %ld damaged ones do no harm\n", answers[RN_OK] > whole && answers[RN_CORRUPT] > 0 ? "ok" : "not ok",
-		   rounds);
-	printf("# accepted %d, connection ended %d, corrupt %d, mismatch %d, invalid %d, memory or limit %d\n1..2\n",
+	printf("%s 3 - %ld damaged ones do no harm\n", answers[RN_OK] > whole && answers[RN_CORRUPT] > 0 &&
+		   diagnosed[RN_OK] > questions && diagnosed[RN_CORRUPT] > 0 ? "ok" : "not ok", rounds);
+	printf("# accepted %d, connection ended %d, corrupt %d, mismatch %d, invalid %d, memory or limit %d\n1..3\n",
 		   answers[RN_OK], answers[RN_IO], answers[RN_CORRUPT], answers[RN_MISMATCH], answers[RN_INVALID],
 		   answers[RN_NO_MEMORY] + answers[RN_LIMIT]);
-	return whole == 3 ? 0 : 1;
+	return whole == 3 && questions == 2 ? 0 : 1;
 }
 
 #endif							/* RN_LIBFUZZER */
