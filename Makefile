@@ -141,6 +141,7 @@ ENGINE_OBJS = \
 	src/engine/diagnosis.o \
 	src/engine/diagnosis_intake.o \
 	src/engine/diagnosis_answer.o \
+	src/engine/diagnosis_gradients.o \
 	src/engine/connection.o \
 	src/engine/service.o \
 	src/engine/status.o \

@@ -5,7 +5,8 @@
  *
  *		diagnosis_intake.c	a model that is sent, options, rows
  *		diagnosis.c			rows to a batch, a model to a probe; the whole
- *		diagnosis_answer.c	what a probe shows, as tables
+ *		diagnosis_answer.c	what a probe shows, as tables; the list of answers
+ *		diagnosis_gradients.c	likewise of gradients and Adam
  *
  * src/engine/diagnosis.h
  */
@@ -92,6 +93,12 @@ extern RnStatus rn_diagnosis_receive(RnContext *ctx, RnDiagnosis *diagnosis, con
 
 /* diagnosis.c: the tokenizer, learned where none was sent. */
 extern RnStatus rn_diagnosis_tokenizer(RnContext *ctx, RnDiagnosis *diagnosis, const RnTokenizer **tokenizer);
+
+/* diagnosis_gradients.c */
+extern RnStatus rn_answer_probe(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table);
+extern RnStatus rn_answer_layers(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table);
+extern RnStatus rn_answer_adam_condition(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table);
+extern RnStatus rn_answer_adam_curve(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table);
 
 /* diagnosis_answer.c: by name; NULL when there is none. */
 extern const RnQuestion *rn_question_find(const char *name);

@@ -1,6 +1,7 @@
 /*
  * diagnosis_answer.c
- *		What a probe shows, as tables.
+ *		What a probe shows of streams and attention, and what a model costs, as
+ *		tables; and the list of all answers.
  *
  * Columns are those of the SQL functions, in their order; layers are counted
  * from 0, sublayers from 1 as in the papers' formulas (0 is the stack's
@@ -14,8 +15,6 @@
 
 #include "diagnose/cost.h"
 #include "engine/diagnosis.h"
-#include "train/schedule.h"
-#include "train/statistics.h"
 
 /* Answer for each stack that the model has. */
 typedef RnStatus (*StackAnswer) (RnContext *ctx, const RnProbe *probe, const RnProbeStack *stack, RnTable *table);
@@ -38,32 +37,6 @@ name_of(const RnProbeStack *stack)
 	return rn_stack_name(stack->model->scheme.stack);
 }
 
-/* In proportion to the largest; null where all are 0. */
-static double
-relative(double value, double largest)
-{
-	return largest > 0 ? value / largest : NAN;
-}
-
-static double
-largest_of(const double *values, int n)
-{
-	double		largest = 0;
-	int			i;
-
-	for (i = 0; i < n; i++)
-		largest = fmax(largest, values[i]);
-	return largest;
-}
-
-/* count lists of n numbers; *lists is to be freed. */
-static RnStatus
-make_lists(RnContext *ctx, int count, size_t n, double **lists)
-{
-	*lists = calloc((size_t) count * n + 1, sizeof(double));
-	return *lists == NULL ? rn_out_of_memory(ctx, count * n * sizeof(double)) : RN_OK;
-}
-
 static void
 put_sublayer(RnTable *table, const RnProbeStack *stack, int i)
 {
@@ -80,134 +53,6 @@ put_sublayer(RnTable *table, const RnProbeStack *stack, int i)
 	rn_probe_place(stack, i - 1, &place);
 	rn_table_integer(table, place.layer);
 	rn_table_text(table, rn_sublayer_name(place.kind));
-}
-
-/* ---- gradients and the update ---- */
-
-static RnStatus
-update_statistics(RnContext *ctx, const RnDiagnosis *diagnosis, RnTensorStatistics **statistics)
-{
-	const RnConfig *config = &diagnosis->config;
-
-	*statistics = calloc((size_t) rn_model_params(diagnosis->model)->count, sizeof(RnTensorStatistics));
-	if (*statistics == NULL)
-		return rn_out_of_memory(ctx, sizeof(RnTensorStatistics));
-	return rn_probe_update(ctx, diagnosis->probe, rn_learning_rate(config, 1, config->max_steps), *statistics);
-}
-
-static void
-put_tensors(const RnTensorStatistics *statistics, int n, RnTable *table)
-{
-	double		gradient = 0;
-	double		update = 0;
-	int			p;
-
-	for (p = 0; p < n; p++)
-	{
-		gradient = fmax(gradient, statistics[p].gradient_norm);
-		update = fmax(update, statistics[p].update_norm);
-	}
-	for (p = 0; p < n; p++)
-	{
-		const RnTensorStatistics *one = &statistics[p];
-
-		rn_table_text(table, rn_stack_name(one->param->stack));
-		if (one->param->layer >= 0)
-			rn_table_integer(table, one->param->layer);
-		else
-			rn_table_null(table);
-		rn_table_text(table, rn_sublayer_name(one->param->sublayer));
-		rn_table_text(table, one->param->name);
-		rn_table_integer(table, (int64_t) rn_param_size(one->param));
-		rn_table_number(table, one->parameter_norm);
-		rn_table_number(table, one->gradient_norm);
-		rn_table_number(table, relative(one->gradient_norm, gradient));
-		rn_table_number(table, one->update_norm);
-		rn_table_number(table, relative(one->update_norm, update));
-		rn_table_number(table, one->adam_condition);
-	}
-}
-
-static RnStatus
-answer_probe(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
-{
-	RnTensorStatistics *statistics;
-
-	if (update_statistics(ctx, diagnosis, &statistics) == RN_OK)
-		put_tensors(statistics, rn_model_params(diagnosis->model)->count, table);
-	free(statistics);
-	return ctx->status;
-}
-
-/* Norms of the updates of each layer; [layers]. */
-static void
-layer_updates(const RnProbeStack *stack, const RnTensorStatistics *statistics, int n, double *norms)
-{
-	int			p,
-				l;
-
-	for (p = 0; p < n; p++)
-	{
-		const RnParam *param = statistics[p].param;
-
-		if (param->stack == stack->model->scheme.stack && param->layer >= 0)
-			norms[param->layer] += statistics[p].update_norm * statistics[p].update_norm;
-	}
-	for (l = 0; l < stack->layers; l++)
-		norms[l] = sqrt(norms[l]);
-}
-
-static RnStatus
-put_layers(RnContext *ctx, const RnProbe *probe, const RnProbeStack *stack, const RnTensorStatistics *statistics,
-		   RnTable *table)
-{
-	int			layers = stack->layers;
-	int			per_layer = stack->n / layers;
-	double	   *all;
-	double	   *ffn,
-			   *updates,
-			   *streams;
-	int			l;
-
-	RN_TRY(make_lists(ctx, 1, 3 * (size_t) layers + stack->n, &all));
-	ffn = all + layers;
-	updates = ffn + layers;
-	streams = updates + layers;
-	rn_probe_layer_gradients(probe, stack, all, ffn);
-	layer_updates(stack, statistics, probe->model->params.count, updates);
-	if (rn_probe_stream_gradients(ctx, probe, stack, streams) == RN_OK)
-	{
-		for (l = 0; l < layers; l++)
-		{
-			double		stream = streams[(l + 1) * per_layer - 1];
-
-			rn_table_text(table, name_of(stack));
-			rn_table_integer(table, l);
-			rn_table_number(table, all[l]);
-			rn_table_number(table, relative(all[l], largest_of(all, layers)));
-			rn_table_number(table, ffn[l]);
-			rn_table_number(table, stream);
-			rn_table_number(table, relative(stream, largest_of(streams, stack->n)));
-			rn_table_number(table, updates[l]);
-			rn_table_number(table, relative(updates[l], largest_of(updates, layers)));
-		}
-	}
-	free(all);
-	return ctx->status;
-}
-
-static RnStatus
-answer_layers(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
-{
-	const RnProbe *probe = diagnosis->probe;
-	RnTensorStatistics *statistics;
-
-	if (update_statistics(ctx, diagnosis, &statistics) == RN_OK &&
-		(probe->encoder.n == 0 || put_layers(ctx, probe, &probe->encoder, statistics, table) == RN_OK) &&
-		probe->decoder.n > 0)
-		put_layers(ctx, probe, &probe->decoder, statistics, table);
-	free(statistics);
-	return ctx->status;
 }
 
 /* ---- layer dependency ---- */
@@ -270,7 +115,9 @@ put_dependency(RnContext *ctx, const RnProbe *probe, const RnProbeStack *stack, 
 		put_layer_weights(probe, stack, table);
 		return RN_OK;
 	}
-	RN_TRY(make_lists(ctx, 1, 4 * width + 2 * width * width, &shortcuts));
+	shortcuts = calloc(4 * width + 2 * width * width, sizeof(double));
+	if (shortcuts == NULL)
+		return rn_out_of_memory(ctx, 2 * width * width * sizeof(double));
 	beta = shortcuts + 4 * width;
 	dual = beta + width * width;
 	if (rn_probe_deviations(ctx, probe, stack, shortcuts, shortcuts + width, shortcuts + 2 * width) == RN_OK &&
@@ -420,102 +267,6 @@ answer_attention(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
 	return each_stack(ctx, diagnosis, table, put_attention);
 }
 
-/* ---- Adam ---- */
-
-static void
-put_jacobian(RnTable *table, double rate, const RnGradientSizes *sizes)
-{
-	rn_table_number(table, rate * sizes->jacobian);
-	rn_table_number(table, rate * sqrt(sizes->jacobian_squares));
-	rn_table_number(table, sizes->step > 0 ? sizes->jacobian * sqrt(sizes->squares / sizes->step) : NAN);
-}
-
-static void
-put_sizes(RnTable *table, RnStack stack, int layer, double rate, const RnGradientSizes *sizes)
-{
-	int			b;
-
-	rn_table_text(table, rn_stack_name(stack));
-	if (layer >= 0)
-		rn_table_integer(table, layer);
-	else
-		rn_table_null(table);
-	rn_table_integer(table, (int64_t) sizes->n);
-	rn_table_number(table, sqrt(sizes->squares / sizes->n));
-	rn_table_number(table, sizes->zeros / sizes->n);
-	for (b = 0; b < RN_PROBE_BOUNDS; b++)
-		rn_table_number(table, sizes->below[b] / sizes->n);
-	put_jacobian(table, rate, sizes);
-}
-
-/* All parameters of a layer; of the rest of a stack, or of none, with layer -1. */
-static RnStatus
-put_layer_sizes(RnContext *ctx, const RnDiagnosis *diagnosis, RnStack stack, int layer, RnTable *table)
-{
-	const RnParams *params = rn_model_params(diagnosis->model);
-	RnGradientSizes sizes;
-	int			p;
-
-	memset(&sizes, 0, sizeof(sizes));
-	for (p = 0; p < params->count; p++)
-	{
-		if (params->items[p].stack == stack && params->items[p].layer == layer)
-			RN_TRY(rn_probe_gradient_sizes(ctx, diagnosis->probe, &params->items[p], &sizes));
-	}
-	if (sizes.n > 0)
-		put_sizes(table, stack, layer, diagnosis->config.learning_rate, &sizes);
-	return RN_OK;
-}
-
-static RnStatus
-answer_adam_condition(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
-{
-	const RnProbe *probe = diagnosis->probe;
-	int			l;
-
-	RN_TRY(put_layer_sizes(ctx, diagnosis, RN_STACK_NONE, -1, table));
-	for (l = -1; l < probe->encoder.layers; l++)
-		RN_TRY(put_layer_sizes(ctx, diagnosis, RN_STACK_ENCODER, l, table));
-	for (l = -1; l < probe->decoder.layers; l++)
-		RN_TRY(put_layer_sizes(ctx, diagnosis, RN_STACK_DECODER, l, table));
-	return RN_OK;
-}
-
-#define CURVE_WIDTH		1024	/* as in the paper's figure */
-#define CURVE_POINTS	23		/* 1e-1 .. 1e-12, two a decade */
-
-/* The made-up axis: normal gradients of every size. */
-static RnStatus
-answer_adam_curve(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
-{
-	rn_real		gradient[CURVE_WIDTH];
-	rn_real		moments[CURVE_WIDTH] = {0};
-	int			point,
-				k;
-
-	(void) ctx;
-	for (point = 0; point < CURVE_POINTS; point++)
-	{
-		double		sigma = pow(10, -1 - point / 2.0);
-		RnGradientSizes sizes;
-		RnTally		tally;
-
-		for (k = 0; k < CURVE_WIDTH; k++)
-			gradient[k] = (rn_real) (sigma * rn_random_normal((uint64_t) diagnosis->config.seed, RN_RANDOM_PERTURB, 1, 0,
-															  (uint64_t) k));
-		memset(&tally, 0, sizeof(tally));
-		memset(&sizes, 0, sizeof(sizes));
-		rn_statistics_adam(&diagnosis->config, 1, CURVE_WIDTH, gradient, 1, moments, moments, &tally);
-		sizes.squares = tally.fed;
-		sizes.step = tally.step;
-		sizes.jacobian = tally.jacobian;
-		sizes.jacobian_squares = tally.jacobian_squares;
-		rn_table_number(table, sigma);
-		put_jacobian(table, diagnosis->config.learning_rate, &sizes);
-	}
-	return RN_OK;
-}
-
 /* ---- cost ---- */
 
 static void
@@ -552,14 +303,14 @@ answer_cost(RnContext *ctx, RnDiagnosis *diagnosis, RnTable *table)
 /* ---- by name ---- */
 
 static const RnQuestion questions[] = {
-	{"probe", 11, 1, answer_probe},
-	{"layer_gradients", 9, 1, answer_layers},
+	{"probe", 11, 1, rn_answer_probe},
+	{"layer_gradients", 9, 1, rn_answer_layers},
 	{"layer_dependency", 8, 1, answer_dependency},
 	{"output_change", 6, 1, answer_output_change},
 	{"similarity", 9, 1, answer_similarity},
 	{"attention_stats", 9, 1, answer_attention},
-	{"adam_condition", 15, 1, answer_adam_condition},
-	{"adam_curve", 4, 0, answer_adam_curve},
+	{"adam_condition", 15, 1, rn_answer_adam_condition},
+	{"adam_curve", 4, 0, rn_answer_adam_curve},
 	{"cost", 5, 0, answer_cost}
 };
 
