@@ -69,6 +69,7 @@ OBJS = \
 	src/pg/terms.o \
 	src/pg/batch.o \
 	src/pg/read_ahead.o \
+	src/pg/batch_cut.o \
 	src/pg/batch_plan.o \
 	src/pg/batch_node.o \
 	src/pg/sql_window.o \

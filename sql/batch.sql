@@ -90,8 +90,22 @@ CALL same($$SELECT residual_translate(title, 'en_de') AS a, CASE WHEN id > 3 THE
               FROM products WHERE id < 10$$);
 CALL same($$SELECT coalesce(residual_translate(title, 'en_de'), residual_translate(titel, 'de_en'), 'nothing') AS a
               FROM products WHERE id < 30$$);
-CALL same($$SELECT id FROM products WHERE id < 20 AND residual_translate(title, 'en_de') = titel$$);
-CALL same($$SELECT max(residual_translate(title, 'en_de')) AS m FROM products WHERE id < 20$$);
+-- conditions: for the rows that the cheaper ones have left
+CALL same($$SELECT id FROM products WHERE residual_translate(title, 'en_de') = titel AND id < 100$$);
+CALL same($$SELECT id, residual_translate(titel, 'de_en') AS t FROM products WHERE residual_translate(title, 'en_de') LIKE 'd%' AND id < 100$$);
+CALL same($$SELECT id FROM products WHERE residual_translate(title, 'en_de') LIKE 'd%' AND residual_translate(titel, 'de_en') LIKE '%e' AND id < 100$$);
+CALL same($$SELECT id FROM products WHERE (id < 5 OR residual_translate(title, 'en_de') LIKE 'g%') AND id < 20$$);
+CALL same($$SELECT id FROM products WHERE residual_translate(title, 'en_de') = ANY (SELECT titel FROM products WHERE id < 4) AND id < 50$$);
+CALL same($$SELECT p.id, q.id AS other FROM products p JOIN products q ON q.id = p.id + 1 AND residual_translate(p.title, 'en_de') = p.titel
+             WHERE p.id < 30$$);
+-- aggregates
+CALL same($$SELECT max(residual_translate(title, 'en_de')) AS m, count(*) FROM products$$);
+CALL same($$SELECT shelf, string_agg(residual_translate(title, 'en_de'), ',' ORDER BY id) AS s, count(DISTINCT residual_translate(title, 'en_de')) AS n,
+                   residual_bleu(residual_translate(title, 'en_de'), titel)::text AS bleu FROM products GROUP BY shelf
+            HAVING count(residual_translate(title, 'en_de')) > 10$$);
+CALL same($$SELECT max(residual_translate(title, 'en_de')) FILTER (WHERE id < 5) AS m FROM products$$);
+CALL same($$SELECT shelf, id % 2 AS odd, max(residual_translate(title, 'en_de')) AS m FROM products WHERE id < 50 GROUP BY GROUPING SETS ((shelf), (2))$$);
+CALL same($$SELECT residual_translate(max(residual_translate(title, 'en_de')), 'de_en') AS back FROM products$$);
 -- below and above other nodes
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY id DESC LIMIT 3$$);
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY 2, 1 LIMIT 7$$);
@@ -137,6 +151,8 @@ SET max_parallel_workers_per_gather = 2;
 EXPLAIN (COSTS OFF) SELECT id, residual_translate(title, 'en_de') FROM products;
 SELECT count(*), count(t), count(*) FILTER (WHERE t IS DISTINCT FROM titel) AS differ
   FROM (SELECT titel, residual_translate(title, 'en_de') AS t FROM products OFFSET 0) s;
+EXPLAIN (COSTS OFF) SELECT max(residual_translate(title, 'en_de')) FROM products WHERE residual_translate(title, 'en_de') = titel;
+SELECT max(residual_translate(title, 'en_de')), count(*) FROM products WHERE residual_translate(title, 'en_de') = titel;
 SELECT node, rows, sentences, tokens FROM counts($$SELECT id, residual_translate(title || repeat(' ', id), 'en_de') FROM products$$);
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
@@ -152,6 +168,9 @@ ALTER TABLE products ADD COLUMN t text;
 EXPLAIN (COSTS OFF) UPDATE products SET t = residual_translate(title, 'en_de');
 UPDATE products SET t = residual_translate(title, 'en_de');
 SELECT count(*) FROM products WHERE t IS DISTINCT FROM titel;
+EXPLAIN (COSTS OFF) UPDATE products SET t = 'good' WHERE residual_translate(title, 'en_de') LIKE 'gut%';
+UPDATE products SET t = 'good' WHERE residual_translate(title, 'en_de') LIKE 'gut%';
+SELECT count(*), count(*) FILTER (WHERE titel LIKE 'gut%') AS good FROM products WHERE t = 'good';
 EXPLAIN (COSTS OFF) MERGE INTO translated USING (SELECT id, residual_translate(titel, 'de_en') AS t FROM products WHERE id < 50) s
     ON s.id = translated.id WHEN MATCHED THEN UPDATE SET t = s.t;
 MERGE INTO translated USING (SELECT id, residual_translate(titel, 'de_en') AS t FROM products WHERE id < 50) s

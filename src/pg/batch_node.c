@@ -20,6 +20,7 @@
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -42,6 +43,7 @@ typedef struct BatchState
 	Call	   *calls;
 	ExprContext *reading;		/* for arguments */
 	TupleTableSlot *row;		/* what the child gave, as it was kept */
+	ExprState  *condition;		/* that rows must fulfil, or NULL */
 	ResReadAhead *ahead;
 	ResReadAheadCounts shown;	/* what instrument has of it */
 	Datum	   *answers;		/* [n_calls] */
@@ -136,6 +138,7 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	outerPlanState(node) = ExecInitNode(outerPlan(scan), estate, eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
 	state->row = ExecInitExtraTupleSlot(estate, ExecGetResultType(outerPlanState(node)), &TTSOpsMinimalTuple);
 	prepare_calls(state);
+	state->condition = ExecInitQual(scan->custom_exprs, &node->ss.ps);
 	state->reading = CreateExprContext(estate);
 	state->ahead = res_read_ahead_create(estate->es_query_cxt, state->n_calls, read_row, state);
 	state->answers = palloc(state->n_calls * sizeof(Datum));
@@ -186,27 +189,39 @@ fill_scan_tuple(BatchState *state)
 	ExecStoreVirtualTuple(tuple);
 }
 
+/* The next row of the child with its translations in the scan tuple; false at the end. */
+static bool
+next_tuple(BatchState *state)
+{
+	MinimalTuple row;
+	bool		got;
+
+	ExecClearTuple(state->row);
+	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
+	got = res_read_ahead_next(state->ahead, &row, state->answers, state->nulls);
+	note_counts(state);
+	if (!got)
+		return false;
+	ExecStoreMinimalTuple(row, state->row, false);
+	fill_scan_tuple(state);
+	return true;
+}
+
 static TupleTableSlot *
 next_row(CustomScanState *node)
 {
 	BatchState *state = (BatchState *) node;
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	MinimalTuple row;
-	bool		got;
 
-	ResetExprContext(econtext);
-	ExecClearTuple(state->row);
-	ExecClearTuple(node->ss.ss_ScanTupleSlot);
-	got = res_read_ahead_next(state->ahead, &row, state->answers, state->nulls);
-	note_counts(state);
-	if (!got)
-		return NULL;
-	ExecStoreMinimalTuple(row, state->row, false);
-	fill_scan_tuple(state);
-	if (node->ss.ps.ps_ProjInfo == NULL)
-		return node->ss.ss_ScanTupleSlot;
-	econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
-	return ExecProject(node->ss.ps.ps_ProjInfo);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(econtext);
+		if (!next_tuple(state))
+			return NULL;
+		econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
+	} while (!ExecQual(state->condition, econtext));
+	return node->ss.ps.ps_ProjInfo == NULL ? node->ss.ss_ScanTupleSlot : ExecProject(node->ss.ps.ps_ProjInfo);
 }
 
 static void
@@ -229,9 +244,10 @@ end(CustomScanState *node)
 /* ---------- EXPLAIN ---------- */
 
 static void
-explain_calls(BatchState *state, List *ancestors, ExplainState *es)
+explain_expressions(BatchState *state, List *ancestors, ExplainState *es)
 {
-	List	   *context = set_deparse_context_plan(es->deparse_cxt, state->css.ss.ps.plan, ancestors);
+	CustomScan *scan = (CustomScan *) state->css.ss.ps.plan;
+	List	   *context = set_deparse_context_plan(es->deparse_cxt, &scan->scan.plan, ancestors);
 	bool		prefix = es->verbose || list_length(es->rtable) > 1;
 	List	   *calls = NIL;
 	int			i;
@@ -239,6 +255,8 @@ explain_calls(BatchState *state, List *ancestors, ExplainState *es)
 	for (i = 0; i < state->n_calls; i++)
 		calls = lappend(calls, deparse_expression((Node *) state->calls[i].function, context, prefix, false));
 	ExplainPropertyList("Translate", calls, es);
+	if (scan->custom_exprs != NIL)
+		ExplainPropertyText("Filter", deparse_expression((Node *) make_ands_explicit(scan->custom_exprs), context, prefix, false), es);
 }
 
 static void
@@ -246,7 +264,7 @@ explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	Instrumentation *instrument = node->ss.ps.instrument;
 
-	explain_calls((BatchState *) node, ancestors, es);
+	explain_expressions((BatchState *) node, ancestors, es);
 	if (!es->analyze || instrument == NULL || instrument->nloops == 0)
 		return;
 	ExplainPropertyFloat("Sentences", NULL, instrument->ntuples2, 0, es);

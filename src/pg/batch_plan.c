@@ -15,282 +15,24 @@
  *		Seq Scan: id, residual_translate(title)		Custom Scan: id, (residual_translate(title))
  *													  ->  Seq Scan: id, title
  *
- * Calls elsewhere (in CASE, after AND and OR, in conditions, in arguments of
- * aggregates) stay what they are.
+ * Conditions of a scan and arguments of aggregates are cut likewise.  Calls
+ * elsewhere (in CASE, after OR, in conditions of joins) stay what they are.
  *
  * src/pg/batch_plan.c
  */
 #include "batch_plan.h"
 
-#include "access/htup_details.h"
-#include "access/transam.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
-#include "optimizer/optimizer.h"
-#include "utils/builtins.h"
-#include "utils/syscache.h"
+
+#include "batch_cut.h"
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(residual_translate_support);
 
 static ExecutorStart_hook_type next_start;
-
-/* ---------- which calls ---------- */
-
-static bool
-is_attribute(HeapTuple tuple, AttrNumber attribute, const char *value)
-{
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(PROCOID, tuple, attribute, &isnull);
-
-	return !isnull && strcmp(TextDatumGetCString(datum), value) == 0;
-}
-
-/* Is it a function of SQL that calls our residual_translate(), plainly? */
-static bool
-is_translate(Oid function)
-{
-	HeapTuple	tuple;
-	Form_pg_proc form;
-	bool		result;
-
-	if (function < FirstNormalObjectId)
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	result = form->prolang == ClanguageId && form->proisstrict && !form->prosecdef &&
-		form->prorettype == TEXTOID && form->pronargs >= 1 && form->proargtypes.values[0] == TEXTOID &&
-		heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL) &&
-		is_attribute(tuple, Anum_pg_proc_prosrc, "residual_translate") &&
-		is_attribute(tuple, Anum_pg_proc_probin, RES_LIBRARY);
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-static bool
-is_call(const Node *node)
-{
-	return IsA(node, FuncExpr) && ((const FuncExpr *) node)->funcresulttype == TEXTOID &&
-		is_translate(((const FuncExpr *) node)->funcid);
-}
-
-static bool
-has_call(Node *node, void *unused)
-{
-	if (node == NULL)
-		return false;
-	return is_call(node) || expression_tree_walker(node, has_call, unused);
-}
-
-/*
- * Is anything in it bound to the place where it stands: a subplan, or the value
- * of a CASE around it?  covered: that CASE is part of it.
- */
-static bool
-is_bound(Node *node, void *covered)
-{
-	if (node == NULL)
-		return false;
-	switch (nodeTag(node))
-	{
-		case T_SubPlan:
-		case T_AlternativeSubPlan:
-		case T_CoerceToDomainValue:
-			return true;
-		case T_CaseTestExpr:
-			return covered == NULL;
-		case T_CaseExpr:
-			{
-				CaseExpr   *expression = (CaseExpr *) node;
-				ListCell   *cell;
-
-				foreach(cell, expression->args)
-				{
-					CaseWhen   *when = lfirst_node(CaseWhen, cell);
-
-					if (is_bound((Node *) when->expr, node) || is_bound((Node *) when->result, covered))
-						return true;
-				}
-				return is_bound((Node *) expression->arg, covered) || is_bound((Node *) expression->defresult, covered);
-			}
-		case T_ArrayCoerceExpr:
-			return is_bound((Node *) ((ArrayCoerceExpr *) node)->arg, covered) ||
-				is_bound((Node *) ((ArrayCoerceExpr *) node)->elemexpr, node);
-		default:
-			return expression_tree_walker(node, is_bound, covered);
-	}
-}
-
-/* May its arguments be evaluated some rows ahead, and apart? */
-static bool
-may_lift(const FuncExpr *call)
-{
-	Node	   *arguments = (Node *) call->args;
-
-	return !has_call(arguments, NULL) && !is_bound(arguments, NULL) && !contain_volatile_functions(arguments);
-}
-
-/* ---------- a target list, cut in two ---------- */
-
-typedef struct Cut
-{
-	List	   *columns;		/* of the child: TargetEntry */
-	List	   *scan;			/* the node's custom_scan_tlist: child's columns and calls */
-	bool		keep_columns;	/* they are the child's as they are: Vars name them */
-	bool		conditional;	/* not evaluated for every row */
-	int			n_calls;
-} Cut;
-
-/* What a plan node itself computes: columns, and what only this kind of node can. */
-static bool
-is_leaf(const Node *node)
-{
-	return IsA(node, Var) || IsA(node, Aggref) || IsA(node, GroupingFunc) || IsA(node, WindowFunc);
-}
-
-/* The child's column that gives it; added where there is none. */
-static Var *
-child_column(Cut *cut, Node *leaf)
-{
-	AttrNumber	number;
-
-	if (cut->keep_columns)
-		number = castNode(Var, leaf)->varattno;
-	else
-	{
-		ListCell   *cell;
-
-		number = 0;
-		foreach(cell, cut->columns)
-		{
-			if (equal(lfirst_node(TargetEntry, cell)->expr, leaf))
-				number = lfirst_node(TargetEntry, cell)->resno;
-		}
-		if (number == 0)
-		{
-			number = list_length(cut->columns) + 1;
-			cut->columns = lappend(cut->columns, makeTargetEntry(copyObject((Expr *) leaf), number, NULL, false));
-		}
-	}
-	return makeVar(OUTER_VAR, number, exprType(leaf), exprTypmod(leaf), exprCollation(leaf), 0);
-}
-
-static Node *
-to_child(Node *node, Cut *cut)
-{
-	if (node == NULL)
-		return NULL;
-	if (is_leaf(node))
-		return (Node *) child_column(cut, node);
-	return expression_tree_mutator(node, to_child, cut);
-}
-
-/* The node's own column that gives it: a column of the child or a call. */
-static Node *
-scan_column(Cut *cut, Expr *expression)
-{
-	Node	   *node = (Node *) expression;
-	ListCell   *cell;
-	AttrNumber	number = 0;
-
-	foreach(cell, cut->scan)
-	{
-		if (equal(lfirst_node(TargetEntry, cell)->expr, expression))
-			number = lfirst_node(TargetEntry, cell)->resno;
-	}
-	if (number == 0)
-	{
-		number = list_length(cut->scan) + 1;
-		cut->scan = lappend(cut->scan, makeTargetEntry(expression, number, NULL, false));
-	}
-	return (Node *) makeVar(INDEX_VAR, number, exprType(node), exprTypmod(node), exprCollation(node), 0);
-}
-
-static Node *cut_expression(Node *node, Cut *cut);
-
-/* The rest of a list is evaluated only if what comes first in it says so. */
-static List *
-cut_after_first(List *list, Cut *cut)
-{
-	bool		before = cut->conditional;
-	List	   *result = NIL;
-	ListCell   *cell;
-
-	foreach(cell, list)
-	{
-		result = lappend(result, cut_expression(lfirst(cell), cut));
-		cut->conditional = true;
-	}
-	cut->conditional = before;
-	return result;
-}
-
-static Node *
-cut_conditional(Node *node, Cut *cut)
-{
-	bool		before = cut->conditional;
-
-	cut->conditional = true;
-	node = expression_tree_mutator(node, cut_expression, cut);
-	cut->conditional = before;
-	return node;
-}
-
-static Node *
-cut_expression(Node *node, Cut *cut)
-{
-	if (node == NULL)
-		return NULL;
-	if (is_leaf(node))
-		return scan_column(cut, (Expr *) child_column(cut, node));
-	if (!cut->conditional && is_call(node) && may_lift((FuncExpr *) node))
-	{
-		cut->n_calls++;
-		return scan_column(cut, (Expr *) expression_tree_mutator(node, to_child, cut));
-	}
-	if (IsA(node, CoalesceExpr))
-	{
-		CoalesceExpr *copy = copyObject((CoalesceExpr *) node);
-
-		copy->args = cut_after_first(copy->args, cut);
-		return (Node *) copy;
-	}
-	if (IsA(node, BoolExpr))
-	{
-		BoolExpr   *copy = copyObject((BoolExpr *) node);
-
-		copy->args = cut_after_first(copy->args, cut);
-		return (Node *) copy;
-	}
-	if (IsA(node, CaseExpr) || IsA(node, RowCompareExpr) || IsA(node, ArrayCoerceExpr) || IsA(node, SubPlan) ||
-		IsA(node, AlternativeSubPlan))
-		return cut_conditional(node, cut);
-	return expression_tree_mutator(node, cut_expression, cut);
-}
-
-static List *
-cut_target_list(List *target_list, Cut *cut)
-{
-	List	   *result = NIL;
-	ListCell   *cell;
-
-	foreach(cell, target_list)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		TargetEntry *copy = flatCopyTargetEntry(entry);
-
-		copy->expr = (Expr *) cut_expression((Node *) entry->expr, cut);
-		result = lappend(result, copy);
-	}
-	return result;
-}
 
 /* ---------- nodes ---------- */
 
@@ -379,7 +121,7 @@ batch_node(Rewriting *rewriting, Plan *plan)
 	CustomScan *scan;
 	Plan	   *child = plan;
 	List	   *target_list;
-	Cut			cut = {0};
+	ResCut		cut = {0};
 
 	/* a Result that only computes has nothing left to do */
 	if (IsA(plan, Result) && ((Result *) plan)->resconstantqual == NULL && plan->qual == NIL)
@@ -387,7 +129,7 @@ batch_node(Rewriting *rewriting, Plan *plan)
 		child = plan->lefttree;
 		cut.keep_columns = true;
 	}
-	target_list = cut_target_list(plan->targetlist, &cut);
+	target_list = res_cut_target_list(plan->targetlist, &cut);
 	if (cut.n_calls == 0)
 		return plan;
 	scan = res_batch_node_make();
@@ -400,6 +142,78 @@ batch_node(Rewriting *rewriting, Plan *plan)
 	else
 		plan->targetlist = cut.columns;
 	return batch_node(rewriting, &scan->scan.plan);
+}
+
+/* Does it read something and check each row, without regard to others? */
+static bool
+is_scan(const Plan *plan)
+{
+	return is_projecting(plan) && !IsA(plan, Result) && !IsA(plan, ForeignScan) && !IsA(plan, WindowAgg) &&
+		!IsA(plan, NestLoop) && !IsA(plan, MergeJoin) && !IsA(plan, HashJoin) && !IsA(plan, Agg) &&
+		!IsA(plan, Group) && !IsA(plan, Gather) && !IsA(plan, GatherMerge);
+}
+
+/* The conditions from the first on that calls are checked by a node of ours, for the rows that the others have left. */
+static Plan *
+batch_conditions(Rewriting *rewriting, Plan *plan)
+{
+	ResCut		cut = {0};
+	List	   *conditions;
+	CustomScan *scan;
+	int			n = 0;
+
+	while (n < list_length(plan->qual) && !res_has_call(list_nth(plan->qual, n), NULL))
+		n++;
+	conditions = res_cut_after_first(list_copy_tail(plan->qual, n), &cut);
+	if (cut.n_calls == 0)
+		return plan;
+	cut.conditional = true;
+	scan = res_batch_node_make();
+	copy_plan_data(rewriting, &scan->scan.plan, plan);
+	scan->scan.plan.targetlist = res_cut_target_list(plan->targetlist, &cut);
+	scan->scan.plan.lefttree = plan;
+	scan->custom_scan_tlist = cut.scan;
+	scan->custom_exprs = conditions;
+	plan->qual = list_truncate(plan->qual, n);
+	plan->targetlist = cut.columns;
+	return &scan->scan.plan;
+}
+
+/* Let a node of ours between an Agg and its child compute what the aggregates take. */
+static void
+batch_arguments(Rewriting *rewriting, Agg *agg)
+{
+	Plan	   *plan = &agg->plan;
+	ResCut		cut = {0};
+	List	   *target_list;
+	List	   *qual;
+	CustomScan *scan;
+	ListCell   *cell;
+
+	if (plan->lefttree == NULL || agg->chain != NIL || DO_AGGSPLIT_COMBINE(agg->aggsplit))
+		return;
+	cut.above = true;
+	res_cut_keep_child(&cut, plan->lefttree->targetlist);
+	target_list = res_cut_arguments(plan->targetlist, &cut);
+	qual = res_cut_arguments(plan->qual, &cut);
+	if (cut.n_calls == 0)
+		return;
+	scan = res_batch_node_make();
+	copy_plan_data(rewriting, &scan->scan.plan, plan->lefttree);
+	scan->scan.plan.lefttree = plan->lefttree;
+	scan->custom_scan_tlist = cut.scan;
+	foreach(cell, cut.scan)
+	{
+		TargetEntry *entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
+		Node	   *expression = (Node *) entry->expr;
+
+		entry->expr = (Expr *) makeVar(INDEX_VAR, entry->resno, exprType(expression), exprTypmod(expression),
+									   exprCollation(expression), 0);
+		scan->scan.plan.targetlist = lappend(scan->scan.plan.targetlist, entry);
+	}
+	plan->lefttree = &scan->scan.plan;
+	plan->targetlist = target_list;
+	plan->qual = qual;
 }
 
 static Plan *rewrite(Rewriting *rewriting, Plan *plan, bool marked);
@@ -432,9 +246,11 @@ rewrite(Rewriting *rewriting, Plan *plan, bool marked)
 		((SubqueryScan *) plan)->subplan = rewrite(rewriting, ((SubqueryScan *) plan)->subplan, false);
 	else if (IsA(plan, CustomScan))
 		rewrite_list(rewriting, ((CustomScan *) plan)->custom_plans);
-	if (!is_projecting(plan) || !has_call((Node *) plan->targetlist, NULL))
-		return plan;
-	result = batch_node(rewriting, plan);
+	if (IsA(plan, Agg))
+		batch_arguments(rewriting, (Agg *) plan);
+	result = is_scan(plan) && plan->qual != NIL ? batch_conditions(rewriting, plan) : plan;
+	if (is_projecting(plan) && res_has_call((Node *) result->targetlist, NULL))
+		result = batch_node(rewriting, result);
 	return result != plan && marked ? keep_rows(rewriting, result) : result;
 }
 
@@ -494,7 +310,7 @@ any_plan_in(PlannedStmt *statement, PlanTest test, void *arg)
 static bool
 translates(Plan *plan, void *unused)
 {
-	return is_projecting(plan) && has_call((Node *) plan->targetlist, NULL);
+	return is_projecting(plan) && (res_has_call((Node *) plan->targetlist, NULL) || res_has_call((Node *) plan->qual, NULL));
 }
 
 static bool

@@ -22,7 +22,8 @@ extern PlannedStmt *res_batch_plan(PlannedStmt *statement, bool backward);
 
 /*
  * The node: its custom_scan_tlist has the child's columns, as Vars of
- * OUTER_VAR, and calls whose arguments are made of such.  (batch_node.c)
+ * OUTER_VAR, and calls whose arguments are made of such; its custom_exprs, over
+ * that list, are conditions that rows must fulfil.  (batch_node.c)
  */
 extern CustomScan *res_batch_node_make(void);
 
