@@ -119,13 +119,36 @@ read_number(const char *text, long least, long *number)
 	return errno == 0 && end != text && *end == '\0' && *number >= least && *number <= INT_MAX;
 }
 
+/*
+ * A device that is not there is told to each session that wants to translate:
+ * an engine that ended would only be started again.
+ */
+static int
+open_device(const char *name, RnContext *refusal, RnServeOptions *options)
+{
+	RnContext	ctx;
+
+	rn_context_reset(&ctx);
+	if (rn_device_choose(&ctx, name, "float32", &options->kernels, refusal) == RN_OK)
+	{
+		if (refusal->status != RN_OK)
+			fprintf(stderr, "serving on the CPU: %s. %s\n", refusal->message, refusal->detail);
+		return 1;
+	}
+	fprintf(stderr, "%s. %s\n", ctx.message, ctx.detail);
+	*refusal = ctx;
+	options->refusal = refusal;
+	rn_context_reset(&ctx);
+	return rn_device_open(&ctx, "cpu", &options->kernels) == RN_OK;
+}
+
 static int
 serve(int n_arguments, char **arguments)
 {
 	const char *device = "cpu";
 	RnServeOptions options;
 	sigset_t	all;
-	RnContext	ctx;
+	RnContext	refusal;
 	int			i;
 
 	memset(&options, 0, sizeof(options));
@@ -148,12 +171,8 @@ serve(int n_arguments, char **arguments)
 		else
 			return usage("unknown or malformed option");
 	}
-	rn_context_reset(&ctx);
-	if (rn_device_open(&ctx, device, &options.kernels) != RN_OK)
-	{
-		fprintf(stderr, "residual_engine: %s\n", ctx.message);
+	if (!open_device(device, &refusal, &options))
 		return 1;
-	}
 	if (options.kernels->lanes > 0 && options.threads > options.kernels->lanes)
 		options.threads = options.kernels->lanes;
 	sigfillset(&all);

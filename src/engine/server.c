@@ -73,6 +73,8 @@ start(RnContext *ctx, Server *server, int control_fd, int listener_fd, const RnS
 	service->room = server->max_connections + 1;
 	service->started = service->last_activity = rn_now();
 	service->handover.program = options->program;
+	if (options->refusal != NULL)
+		service->refusal = *options->refusal;
 	service->load_timeout = options->load_seconds > 0 ? options->load_seconds : LOAD_SECONDS;
 	service->connections = calloc(service->room, sizeof(RnConnection *));
 	server->polled = calloc(POLL_CONNECTIONS + service->room, sizeof(struct pollfd));

@@ -19,6 +19,7 @@
 typedef struct RnServeOptions
 {
 	const RnKernels *kernels;	/* the device; must not be NULL */
+	const RnContext *refusal;	/* why no model is taken, told to who sends one; NULL: all are */
 	int			threads;		/* translator threads, at least 1 */
 	size_t		memory;			/* bytes of all models together; 0: no bound */
 	int			idle_seconds;	/* end after so long without a request; 0: never */

@@ -301,7 +301,7 @@ static void
 begin_load(RnService *service, RnConnection *connection, RnLoadHead *head, uint64_t id)
 {
 	RnServedModel *model = NULL;
-	RnContext	error = head->error;
+	RnContext	error = service->refusal.status != RN_OK ? service->refusal : head->error;
 	int			room = 1;
 
 	connection->pending = NULL;

@@ -28,6 +28,7 @@ typedef struct RnService
 	double		started;		/* rn_now() */
 	double		last_activity;
 	double		load_timeout;	/* seconds that a sender of a model may be silent */
+	RnContext	refusal;		/* why no model is taken; RN_OK: all are */
 	uint64_t	n_accepted;		/* connections so far */
 	uint64_t	n_malformed;	/* of them closed for a malformed frame */
 } RnService;

@@ -74,6 +74,14 @@ is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'the GPU tra
 cmp_ok(abs($node->safe_psql('postgres', "SELECT residual_score(source, target, 'on_gpu') FROM corpus WHERE id = 5") - $score), '<', 1e-3,
 	'and scores as it');
 
+# a fault on the GPU ends the engine, not the server
+set_environment(CUDAEMU_FAIL_KERNEL => 30);
+my ($status, $stdout, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . sprintf($query, 'on_gpu'));
+like($stderr, qr/ERROR:  08006: the serving engine ended 3 times/, 'a GPU that fails each time is an error of the query');
+like(slurp_file($node->logfile), qr/engine \d+: the GPU failed: an illegal memory access/, 'and the log says what failed');
+set_environment();
+is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'and the next one is answered');
+
 # ---- a checkpoint moves ----
 
 for my $move ([ 'cpu', 'cuda' ], [ 'cuda', 'cpu' ])
@@ -142,6 +150,8 @@ $node->poll_query_until('postgres', "SELECT note LIKE '%/nowhere/residual_cuda.s
 like($node->safe_psql('postgres', "SELECT note FROM residual_devices WHERE device = 'cuda'"), qr/device "cuda" is not available/, 'residual_devices says that the library is missing');
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate, error_hint'),
 	qr/^failed\|0A000\|Build residual where the CUDA toolkit is.*\|device "cuda" is not available/, 'a job for it fails with a hint');
+($status, $stdout, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . sprintf($query, 'on_gpu'));
+like($stderr, qr/ERROR:  0A000: device "cuda" is not available.*HINT:  Build residual/s, 'so does a query, while residual.device insists on it');
 is(outcome($node, train($node, 'fallback', %shape, device => 'auto', max_steps => 3)), 'done|', 'auto takes the CPU without the library');
 
 done_testing();
