@@ -327,7 +327,24 @@ residual_engine: build/float/residual_engine
 # Built by "make WITH_CUDA=yes", for every architecture, which takes minutes.  nvcc need not be in the PATH.
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 WITH_CUDA ?= no
-CUDA_SOURCES = $(sort $(wildcard kernels/cuda/*.cu))
+
+# in reading order
+CUDA_SOURCES = \
+	kernels/cuda/device.cu \
+	kernels/cuda/lane.cu \
+	kernels/cuda/mirror.cu \
+	kernels/cuda/product.cu \
+	kernels/cuda/pointwise.cu \
+	kernels/cuda/columns.cu \
+	kernels/cuda/sum.cu \
+	kernels/cuda/norm.cu \
+	kernels/cuda/residual.cu \
+	kernels/cuda/attention.cu \
+	kernels/cuda/decode.cu \
+	kernels/cuda/embed.cu \
+	kernels/cuda/loss.cu \
+	kernels/cuda/adam.cu \
+	kernels/cuda/top_k.cu
 
 # what a device library shares with the engine, in its own copy
 DEVICE_BASE_OBJS = src/base/context.o src/base/random.o

@@ -102,7 +102,11 @@ rn_device_choose(RnContext *ctx, const char *name, const char *precision, const 
 	if (number >= 0)
 		return open_gpu(ctx, number, precision, kernels);
 	if (strcmp(name, "auto") == 0)
-		return open_gpu(refusal, 0, precision, kernels) == RN_OK ? RN_OK : open_cpu(ctx, precision, kernels);
+	{
+		if (rn_device_library_is_there() && open_gpu(refusal, 0, precision, kernels) == RN_OK)
+			return RN_OK;
+		return open_cpu(ctx, precision, kernels);
+	}
 	rn_fail(ctx, RN_UNSUPPORTED, "device \"%s\" is not known", name);
 	rn_hint(ctx, "Devices are \"auto\", \"cpu\", \"cuda\" and \"cuda:\" with a number.");
 	return ctx->status;

@@ -59,8 +59,9 @@ typedef const RnDeviceLibrary *(*RnDeviceFunction) (int version);
 extern RnStatus rn_device_open(RnContext *ctx, const char *name, const RnKernels **kernels);
 
 /*
- * The same for a precision.  Where "auto" has taken the CPU, refusal says why
- * (its status is RN_OK otherwise); NULL: who calls does not want to know.
+ * The same for a precision.  Where "auto" has taken the CPU although a device
+ * library is there, refusal says why (its status is RN_OK otherwise); NULL: who
+ * calls does not want to know.
  */
 extern RnStatus rn_device_choose(RnContext *ctx, const char *name, const char *precision, const RnKernels **kernels,
 								 RnContext *refusal);
@@ -72,6 +73,9 @@ extern RnStatus rn_device_choose(RnContext *ctx, const char *name, const char *p
  * reason when it is not there, RN_MISMATCH when it is of another build.
  */
 extern RnStatus rn_device_library(RnContext *ctx, const RnDeviceLibrary **library);
+
+/* Is there such a file? */
+extern int	rn_device_library_is_there(void);
 
 /* What RESIDUAL_GPU_MEMORY in the environment allows, MB there; 0: no word of it. */
 extern int64_t rn_device_memory_limit(void);

@@ -79,6 +79,16 @@ open_library(RnContext *ctx)
 	return RN_OK;
 }
 
+int
+rn_device_library_is_there(void)
+{
+	char		path[PATH_MAX];
+	RnContext	ctx;
+
+	rn_context_reset(&ctx);
+	return find_library(&ctx, path, sizeof(path)) == RN_OK && access(path, F_OK) == 0;
+}
+
 RnStatus
 rn_device_library(RnContext *ctx, const RnDeviceLibrary **library)
 {

@@ -132,6 +132,17 @@ ok($node->poll_query_until('postgres', "SELECT phase = 'waiting for a GPU' FROM 
 $node->safe_psql('postgres', "SELECT residual_cancel($first)");
 is(outcome($node, $second), 'done|', 'it starts when the first has gone');
 
+$node->append_conf('postgresql.conf', 'residual.max_gpu_jobs = 0');
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('residual.max_gpu_jobs') = '0'");
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate, error_hint'),
+	qr/^failed\|53400\|Raise residual.max_gpu_jobs.*\|no training job may use a GPU/, 'none where no job may have one');
+is(outcome($node, train($node, 'fallback', %shape, device => 'auto', max_steps => 3)), 'done|', 'auto takes the CPU then');
+like(slurp_file($node->logfile), qr/takes the CPU: all places on GPUs are taken/, 'and the log says so');
+$node->append_conf('postgresql.conf', 'residual.max_gpu_jobs = 1');
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('residual.max_gpu_jobs') = '1'");
+
 # ---- without a GPU ----
 
 set_environment(CUDAEMU_DEVICES => 0);
