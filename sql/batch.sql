@@ -106,6 +106,18 @@ CALL same($$SELECT shelf, string_agg(residual_translate(title, 'en_de'), ',' ORD
 CALL same($$SELECT max(residual_translate(title, 'en_de')) FILTER (WHERE id < 5) AS m FROM products$$);
 CALL same($$SELECT shelf, id % 2 AS odd, max(residual_translate(title, 'en_de')) AS m FROM products WHERE id < 50 GROUP BY GROUPING SETS ((shelf), (2))$$);
 CALL same($$SELECT residual_translate(max(residual_translate(title, 'en_de')), 'de_en') AS back FROM products$$);
+-- subplans, whole rows, sets, system columns and domains beside it
+CALL same($$SELECT p.id, residual_translate(title, 'en_de') AS t, (SELECT count(*) FROM products q WHERE q.id < p.id AND q.title = p.title) AS n,
+                   p AS whole, p.tableoid::regclass::text AS tab, ROW(id, residual_translate(title, 'en_de')) < ROW(5, 'x') AS less,
+                   ARRAY[residual_translate(title, 'en_de'), titel]::varchar(8)[] AS cut FROM products p WHERE id < 40$$);
+CALL same($$SELECT id, generate_series(1, 2) AS n, residual_translate(title, 'en_de') AS t FROM products WHERE id < 20$$);
+CALL same($$SELECT DISTINCT ON (shelf) shelf, id, residual_translate(title, 'en_de') AS t FROM products ORDER BY shelf, id DESC$$);
+CALL same($$SELECT id, lag(residual_translate(title, 'en_de')) OVER (ORDER BY id) AS before FROM products WHERE id < 20$$);
+CALL same($$SELECT id, (SELECT max(residual_translate(x, 'en_de')) FROM unnest(ARRAY[title, 'good night']) x) AS m FROM products WHERE id < 10$$);
+CALL same($$WITH RECURSIVE r(n, t) AS (SELECT 1, 'good night' UNION ALL SELECT n + 1, residual_translate(CASE WHEN n < 0 THEN t ELSE 'good morning' END, 'en_de')
+              FROM r WHERE n < 5) SELECT * FROM r$$);
+CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products WHERE id IN (SELECT id FROM products WHERE id < 30 OFFSET 0) AND title IS NOT NULL$$);
+CALL same($$SELECT t.* FROM products p, LATERAL (VALUES (p.id, residual_translate(p.title, 'en_de')), (-p.id, residual_translate(p.titel, 'de_en'))) t WHERE p.id < 10$$);
 -- below and above other nodes
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY id DESC LIMIT 3$$);
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY 2, 1 LIMIT 7$$);
@@ -168,6 +180,16 @@ ALTER TABLE products ADD COLUMN t text;
 EXPLAIN (COSTS OFF) UPDATE products SET t = residual_translate(title, 'en_de');
 UPDATE products SET t = residual_translate(title, 'en_de');
 SELECT count(*) FROM products WHERE t IS DISTINCT FROM titel;
+CREATE TABLE copy (id int, shelf int, title text, t text, long int GENERATED ALWAYS AS (length(t)) STORED);
+INSERT INTO copy SELECT id, shelf, title FROM products WHERE id < 30;
+UPDATE copy p SET (t, shelf) = (SELECT residual_translate(q.title, 'en_de'), length(residual_translate(p.title, 'en_de')) FROM products q WHERE q.id = p.id);
+SELECT count(*), count(*) FILTER (WHERE copy.t IS DISTINCT FROM titel OR copy.shelf IS DISTINCT FROM long) AS wrong FROM copy JOIN products USING (id);
+ALTER TABLE copy DROP COLUMN shelf;
+WITH u AS (UPDATE copy SET t = residual_translate(title, 'en_de', '{"beam": 1}') WHERE id < 10 RETURNING id, residual_translate(title, 'en_de') AS r, t)
+SELECT count(*) FROM u WHERE r IS DISTINCT FROM t;
+DELETE FROM copy WHERE residual_translate(title, 'en_de') LIKE 'gut%';
+SELECT count(*) FROM copy WHERE title LIKE 'good%';
+DROP TABLE copy;
 EXPLAIN (COSTS OFF) UPDATE products SET t = 'good' WHERE residual_translate(title, 'en_de') LIKE 'gut%';
 UPDATE products SET t = 'good' WHERE residual_translate(title, 'en_de') LIKE 'gut%';
 SELECT count(*), count(*) FILTER (WHERE titel LIKE 'gut%') AS good FROM products WHERE t = 'good';
