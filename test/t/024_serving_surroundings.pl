@@ -60,6 +60,18 @@ unlink $node->data_dir . '/postmaster.pid', $node->host . '/.s.PGSQL.' . $node->
 $node->start;
 is(ask($node, 'good night', 'en_de'), 'gute nacht', 'and translates');
 
+# the socket is named from within the data directory, so it matters neither how that is called nor from where
+$node->stop;
+my $data = File::Spec->rel2abs($node->data_dir);
+my $elsewhere = "${data}_elsewhere";
+rename($data, $elsewhere) && symlink($elsewhere, $data) or die "moving $data: $!";
+is(system("cd / && pg_ctl -D '$data' -l '$elsewhere.log' -w start >/dev/null"), 0, 'a server started from another directory, its own moved');
+is(ask($node, 'good night', 'en_de'), 'gute nacht', 'translates');
+ok(-S "$elsewhere/pg_stat_tmp/residual.sock", 'with its socket where its data are');
+is(system("pg_ctl -D '$data' -w stop >/dev/null"), 0, 'and stops');
+unlink($data) && rename($elsewhere, $data) or die "moving $elsewhere: $!";
+$node->start;
+
 # ---- what stands in the way ----
 
 $node->append_conf('postgresql.conf', "residual.engine = '/nowhere/residual_engine'");
