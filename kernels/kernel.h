@@ -328,8 +328,14 @@ typedef struct RnKernels
 {
 	int			version;		/* RN_KERNELS_VERSION */
 	int			real_size;		/* sizeof(rn_real) of the build */
+
+	/* what it is like, for those who cut work for it */
 	int			host_memory;	/* device memory is the host's: nothing need be copied to be read */
 	int			lanes;			/* that may work at once; 0: any number */
+	int			pass_rows;		/* of a pass in training: enough to keep a lane busy */
+	int			loss_scaling;	/* products have few small numbers: small gradients need a scale */
+	int64_t		memory;			/* bytes that may be allocated; 0: whatever the host has */
+
 	const char *name;			/* "cpu", "cuda", ... */
 	const char *(*description) (void);	/* "AVX-512, OpenBLAS 0.3.21" */
 
@@ -363,8 +369,11 @@ typedef struct RnKernels
 	void		(*prepared_product) (RnLane *lane, const RnPrepared *w, int m, const rn_real *x, int ldx,
 									 const rn_real *bias, rn_real *y, int ldy);
 
-	/* y += bias; backward adds the column sums of dy to dbias */
-	void		(*bias_forward) (RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias);
+	/* y = x W^T + bias, x [rows, in], W [out, in], y [rows, out]; bias [out] or NULL */
+	void		(*linear_forward) (RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
+								   const rn_real *bias, rn_real *y);
+
+	/* adds the column sums of dy to dbias */
 	void		(*bias_backward) (RnLane *lane, int rows, int cols, const rn_real *dy, int lddy, rn_real *dbias);
 
 	void		(*activation_forward) (RnLane *lane, const RnActivationArgs *args);

@@ -59,7 +59,8 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 #define rn_cpu_prepare_vnni			RN_AT_LEVEL(rn_cpu_prepare_vnni)
 #define rn_cpu_discard				RN_AT_LEVEL(rn_cpu_discard)
 #define rn_cpu_prepared_product		RN_AT_LEVEL(rn_cpu_prepared_product)
-#define rn_cpu_bias_forward			RN_AT_LEVEL(rn_cpu_bias_forward)
+#define rn_cpu_linear_forward		RN_AT_LEVEL(rn_cpu_linear_forward)
+#define rn_cpu_add_bias				RN_AT_LEVEL(rn_cpu_add_bias)
 #define rn_cpu_bias_backward		RN_AT_LEVEL(rn_cpu_bias_backward)
 #define rn_cpu_activation_forward	RN_AT_LEVEL(rn_cpu_activation_forward)
 #define rn_cpu_activation_backward	RN_AT_LEVEL(rn_cpu_activation_backward)
@@ -94,7 +95,11 @@ extern RnStatus rn_cpu_prepare_vnni(RnContext *ctx, RnLane *lane, RnFormat forma
 extern void rn_cpu_discard(RnPrepared *prepared);
 extern void rn_cpu_prepared_product(RnLane *lane, const RnPrepared *w, int m, const rn_real *x, int ldx,
 									const rn_real *bias, rn_real *y, int ldy);
-extern void rn_cpu_bias_forward(RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias);
+extern void rn_cpu_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
+								  const rn_real *bias, rn_real *y);
+
+/* y[rows, cols] += bias, for kernels that make products themselves */
+extern void rn_cpu_add_bias(int rows, int cols, const rn_real *bias, rn_real *y, int ldy);
 extern void rn_cpu_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int lddy, rn_real *dbias);
 extern void rn_cpu_activation_forward(RnLane *lane, const RnActivationArgs *args);
 extern void rn_cpu_activation_backward(RnLane *lane, const RnActivationArgs *args);

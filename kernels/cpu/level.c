@@ -23,6 +23,7 @@ description(void)
 	.version = RN_KERNELS_VERSION, \
 	.real_size = (int) sizeof(rn_real), \
 	.host_memory = 1, \
+	.pass_rows = 512, \
 	.name = "cpu", \
 	.lane_create = rn_cpu_lane_create, \
 	.lane_free = rn_cpu_lane_free, \
@@ -37,7 +38,7 @@ description(void)
 	.prepared_bytes = rn_cpu_prepared_bytes, \
 	.discard = rn_cpu_discard, \
 	.prepared_product = rn_cpu_prepared_product, \
-	.bias_forward = rn_cpu_bias_forward, \
+	.linear_forward = rn_cpu_linear_forward, \
 	.bias_backward = rn_cpu_bias_backward, \
 	.activation_forward = rn_cpu_activation_forward, \
 	.activation_backward = rn_cpu_activation_backward, \

@@ -1,6 +1,6 @@
 /*
  * linear.c
- *		Biases and sums over whole tensors.
+ *		Products with a bias, and sums over whole tensors.
  *
  * kernels/cpu/linear.c
  */
@@ -9,13 +9,21 @@
 #include "kernels/cpu/vector.h"
 
 void
-rn_cpu_bias_forward(RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias)
+rn_cpu_add_bias(int rows, int cols, const rn_real *bias, rn_real *y, int ldy)
 {
 	int			i;
 
-	(void) lane;
 	for (i = 0; i < rows; i++, y += ldy)
 		vector_add_row(y, bias, cols);
+}
+
+void
+rn_cpu_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
+					  const rn_real *bias, rn_real *y)
+{
+	rn_cpu_product(lane, 0, 1, rows, out, in, 1.0, x, in, weight, in, 0.0, y, out);
+	if (bias != NULL)
+		rn_cpu_add_bias(rows, out, bias, y, out);
 }
 
 /* dbias += sum over rows of dy */

@@ -79,5 +79,5 @@ rn_cpu_prepared_product(RnLane *lane, const RnPrepared *w, int m, const rn_real 
 	}
 	rn_blocked_packed_product(lane, m, w->n, w->k, x, ldx, (const rn_real *) w->memory, y, ldy);
 	if (bias != NULL)
-		rn_cpu_bias_forward(lane, m, w->n, y, ldy, bias);
+		rn_cpu_add_bias(m, w->n, bias, y, ldy);
 }

@@ -336,7 +336,7 @@ softmax_row(rn_real *row, int seen, int stride, rn_real inverse_divisor)
 }
 
 static __global__ void
-__launch_bounds__(RN_WARP * WARPS, 4) attention_forward_kernel(Attention a)
+__launch_bounds__(RN_WARP * WARPS, 3) attention_forward_kernel(Attention a)
 {
 	RN_SHARED(rn_real, x_tile, ROWS * PITCH);
 	RN_SHARED(rn_real, y_tile, TILE * PITCH);

@@ -112,6 +112,15 @@ rn_blocks(size_t n, size_t each)
 	return (unsigned) ((n + each - 1) / each);
 }
 
+/* Threads of a block that has a row: whole warps, four columns a thread at least, where there are many. */
+static inline unsigned
+rn_row_threads(int cols, unsigned most)
+{
+	const unsigned threads = rn_blocks((size_t) cols, 4 * RN_WARP) * RN_WARP;
+
+	return threads < most ? threads : most;
+}
+
 /* lane.cu */
 extern RnStatus rn_cuda_lane_create(RnContext *ctx, RnLane **lane);
 extern void rn_cuda_lane_free(RnLane *lane);
@@ -127,7 +136,8 @@ extern RnStatus rn_cuda_synchronize(RnContext *ctx, RnLane *lane);
 extern void rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 							double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 							double beta, rn_real *c, int ldc);
-extern void rn_cuda_bias_forward(RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias);
+extern void rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
+								   const rn_real *bias, rn_real *y);
 extern void rn_cuda_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int lddy, rn_real *dbias);
 extern void rn_cuda_activation_forward(RnLane *lane, const RnActivationArgs *args);
 extern void rn_cuda_activation_backward(RnLane *lane, const RnActivationArgs *args);

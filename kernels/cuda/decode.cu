@@ -54,11 +54,19 @@ step_scores(const Step &s, int first, int count, size_t kept, rn_real *scores)
 	for (j = threadIdx.x; j < count; j += THREADS)
 	{
 		const rn_real *k = s.k + cache_row(s, first, j) * s.ldk + blockIdx.y * s.size;
-		rn_real		sum = 0;
+		rn_real		parts[4] = {0, 0, 0, 0};	/* that do not wait for one another */
+		rn_real		sum;
 
-		for (c = 0; c < s.size; c++)
-			sum += q[c] * k[c];
-		sum *= s.scale;
+		for (c = 0; c + 4 <= s.size; c += 4)
+		{
+			parts[0] += q[c] * k[c];
+			parts[1] += q[c + 1] * k[c + 1];
+			parts[2] += q[c + 2] * k[c + 2];
+			parts[3] += q[c + 3] * k[c + 3];
+		}
+		for (; c < s.size; c++)
+			parts[0] += q[c] * k[c];
+		sum = s.scale * ((parts[0] + parts[1]) + (parts[2] + parts[3]));
 		if (s.scores_in != NULL)
 			sum += s.scores_in[kept + j];
 		if (s.scores_out != NULL)

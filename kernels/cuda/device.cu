@@ -99,6 +99,7 @@ make_table(void)
 	table.version = RN_KERNELS_VERSION;
 	table.real_size = sizeof(rn_real);
 	table.lanes = 1;
+	table.pass_rows = 8192;
 	table.name = "cuda";
 	table.description = describe_device;
 	table.lane_create = rn_cuda_lane_create;
@@ -115,7 +116,7 @@ make_table(void)
 	table.prepare = prepare;
 	table.discard = discard;
 	table.prepared_product = prepared_product;
-	table.bias_forward = rn_cuda_bias_forward;
+	table.linear_forward = rn_cuda_linear_forward;
 	table.bias_backward = rn_cuda_bias_backward;
 	table.activation_forward = rn_cuda_activation_forward;
 	table.activation_backward = rn_cuda_activation_backward;
@@ -138,7 +139,7 @@ make_table(void)
 	return table;
 }
 
-static const RnKernels table = make_table();
+static RnKernels table = make_table();
 
 /* ---- the library ---- */
 
@@ -237,7 +238,9 @@ open_device(RnContext *ctx, const RnDeviceOptions *options, const RnKernels **ke
 	RN_TRY(describe(ctx, options->number, &info));
 	RN_TRY(rn_product_open(ctx, &info, options->precision));
 	opened = options->number;
+	table.loss_scaling = rn_product_loses_small();
 	limit = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
+	table.memory = limit;
 	snprintf(description, sizeof(description), "%s (%s), %s", info.name, info.capability, rn_product_precision());
 	*kernels = &table;
 	return RN_OK;

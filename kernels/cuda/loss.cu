@@ -9,7 +9,7 @@
  */
 #include "kernels/cuda/reduce.h"
 
-#define THREADS		256
+#define THREADS		256			/* of a block, at most */
 
 /* As RnLossArgs. */
 typedef struct Loss
@@ -44,10 +44,10 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 	double		sum_logits = 0.0;
 	int			j;
 
-	for (j = threadIdx.x; j < l.cols; j += THREADS)
+	for (j = threadIdx.x; j < l.cols; j += blockDim.x)
 		maximum = logits[j] > maximum ? logits[j] : maximum;
 	maximum = block_maximum(maximum, maxima);
-	for (j = threadIdx.x; j < l.cols; j += THREADS)
+	for (j = threadIdx.x; j < l.cols; j += blockDim.x)
 	{
 		const rn_real less = logits[j] - maximum;
 
@@ -72,7 +72,7 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 		const rn_real less = (rn_real) (l.gradient_scale * l.every);
 		const rn_real own = (rn_real) (l.gradient_scale * l.own);
 
-		for (j = threadIdx.x; j < l.cols; j += THREADS)
+		for (j = threadIdx.x; j < l.cols; j += blockDim.x)
 			logits[j] = factor * exp(logits[j] - maximum) - less - (j == target ? own : 0);
 	}
 }
@@ -120,7 +120,7 @@ rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 	totals[1] = (double *) rn_lane_result(lane, args->nll_sum, sizeof(double), RN_ARRIVE_SUM);
 	if (l.targets == NULL || l.row_losses == NULL || totals[0] == NULL || totals[1] == NULL)
 		return;
-	RN_LAUNCH(loss_kernel, (unsigned) args->rows, THREADS, 0, rn_lane_stream(lane), l);
+	RN_LAUNCH(loss_kernel, (unsigned) args->rows, rn_row_threads(args->cols, THREADS), 0, rn_lane_stream(lane), l);
 	RN_LAUNCH(loss_end_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), args->rows, l.row_losses, totals[0], totals[1]);
 	rn_cuda_launched(lane, "loss");
 }

@@ -49,6 +49,7 @@ typedef struct Shape
 	int			ldb;
 	int			ldc;
 	int			reads_c;
+	int			bias;			/* a number is added to each column of C */
 } Shape;
 
 typedef struct Plan
@@ -68,10 +69,30 @@ static size_t workspace_size;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Plan plans[PLANS];
 
+static void
+drop_plan(Plan *plan)
+{
+	if (plan->operation != NULL)
+		cublasLtMatmulDescDestroy(plan->operation);
+	if (plan->a != NULL)
+		cublasLtMatrixLayoutDestroy(plan->a);
+	if (plan->b != NULL)
+		cublasLtMatrixLayoutDestroy(plan->b);
+	if (plan->c != NULL)
+		cublasLtMatrixLayoutDestroy(plan->c);
+	memset(plan, 0, sizeof(*plan));
+}
+
 const char *
 rn_product_precision(void)
 {
 	return precision->name;
+}
+
+int
+rn_product_loses_small(void)
+{
+	return precision->compute == CUBLAS_COMPUTE_32F_FAST_16F;
 }
 
 RnStatus
@@ -101,7 +122,11 @@ rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *option)
 	}
 	if (handle == NULL && cublasLtCreate(&handle) != CUBLAS_STATUS_SUCCESS)
 		return rn_fail(ctx, RN_DEVICE, "cuBLASLt could not be started");
+	pthread_mutex_lock(&lock);
+	for (i = 0; precision != found && i < PLANS; i++)
+		drop_plan(&plans[i]);
 	precision = found;
+	pthread_mutex_unlock(&lock);
 	workspace_size = capability >= 90 ? WORKSPACE_LARGE : WORKSPACE_SMALL;
 	return RN_OK;
 }
@@ -118,20 +143,6 @@ shape_hash(const Shape *shape)
 	for (i = 0; i < sizeof(*shape) / sizeof(uint32_t); i++)
 		hash = (hash ^ words[i]) * 16777619u;
 	return hash ^ hash >> 15;
-}
-
-static void
-drop_plan(Plan *plan)
-{
-	if (plan->operation != NULL)
-		cublasLtMatmulDescDestroy(plan->operation);
-	if (plan->a != NULL)
-		cublasLtMatrixLayoutDestroy(plan->a);
-	if (plan->b != NULL)
-		cublasLtMatrixLayoutDestroy(plan->b);
-	if (plan->c != NULL)
-		cublasLtMatrixLayoutDestroy(plan->c);
-	memset(plan, 0, sizeof(*plan));
 }
 
 static cublasStatus_t
@@ -162,6 +173,7 @@ make_plan(Plan *plan, const Shape *s)
 {
 	const cublasOperation_t first = s->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t second = s->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+	const cublasLtEpilogue_t epilogue = s->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 	cublasStatus_t status;
 
 	memset(plan, 0, sizeof(*plan));
@@ -171,6 +183,8 @@ make_plan(Plan *plan, const Shape *s)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first));
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second));
+	if (status == CUBLAS_STATUS_SUCCESS)
+		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue));
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_32F, (uint64_t) (s->transpose_b ? s->k : s->n),
 											(uint64_t) (s->transpose_b ? s->n : s->k), s->ldb);
@@ -219,9 +233,9 @@ find_plan(const Shape *shape, Plan **result)
 
 /* ---- products ---- */
 
-/* C = beta C, for products of nothing. */
+/* C = beta C + bias, for products of nothing. */
 static __global__ void
-scale_kernel(int m, int n, rn_real beta, rn_real *c, int ldc)
+nothing_kernel(int m, int n, const rn_real *bias, rn_real beta, rn_real *c, int ldc)
 {
 	const int	column = blockIdx.x * 32 + threadIdx.x;
 	int			row;
@@ -229,21 +243,51 @@ scale_kernel(int m, int n, rn_real beta, rn_real *c, int ldc)
 	if (column >= n)
 		return;
 	for (row = blockIdx.y * 8 + threadIdx.y; row < m; row += gridDim.y * 8)
-		c[(size_t) row * ldc + column] = beta == 0 ? 0 : beta * c[(size_t) row * ldc + column];
+		c[(size_t) row * ldc + column] = (beta == 0 ? 0 : beta * c[(size_t) row * ldc + column]) +
+			(bias != NULL ? bias[column] : 0);
 }
 
 static cublasStatus_t
-multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const rn_real *b, double beta, rn_real *c,
-		 void *workspace)
+multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const rn_real *b, const rn_real *bias,
+		 double beta, rn_real *c, void *workspace)
 {
 	const float scales[2] = {(float) alpha, (float) beta};
 	Plan	   *plan;
 	cublasStatus_t status = find_plan(shape, &plan);
 
+	if (status == CUBLAS_STATUS_SUCCESS && bias != NULL)
+		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
 	if (status != CUBLAS_STATUS_SUCCESS)
 		return status;
 	return cublasLtMatmul(handle, plan->operation, &scales[0], b, plan->a, a, plan->b, &scales[1], c, plan->c, c, plan->c,
 						  &plan->algorithm, workspace, workspace_size, rn_lane_stream(lane));
+}
+
+static void
+run(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const rn_real *b, const rn_real *bias,
+	double beta, rn_real *c)
+{
+	void	   *workspace = rn_lane_scratch(lane, workspace_size);
+	cublasStatus_t status;
+
+	if (workspace == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	status = multiply(lane, shape, alpha, a, b, bias, beta, c, workspace);
+	pthread_mutex_unlock(&lock);
+	if (status != CUBLAS_STATUS_SUCCESS)
+		rn_cuda_ok(lane, cudaErrorLaunchFailure, "a product of cuBLASLt");
+	rn_cuda_launched(lane, "product");
+}
+
+static void
+nothing(RnLane *lane, int m, int n, const rn_real *bias, double beta, rn_real *c, int ldc)
+{
+	const unsigned rows = rn_blocks((size_t) m, 32);
+
+	RN_LAUNCH(nothing_kernel, dim3(rn_blocks((size_t) n, 32), rows < 65535 ? rows : 65535), dim3(32, 8), 0,
+			  rn_lane_stream(lane), m, n, bias, (rn_real) beta, c, ldc);
+	rn_cuda_launched(lane, "product of nothing");
 }
 
 void
@@ -251,28 +295,26 @@ rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, in
 				double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 				double beta, rn_real *c, int ldc)
 {
-	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0};
-	cublasStatus_t status;
-	void	   *workspace;
+	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0, 0};
 
 	if (m <= 0 || n <= 0)
 		return;
-	if (k <= 0 || alpha == 0)
-	{
-		const unsigned rows = rn_blocks((size_t) m, 32);
+	if (k > 0 && alpha != 0)
+		run(lane, &shape, alpha, a, b, NULL, beta, c);
+	else
+		nothing(lane, m, n, NULL, beta, c, ldc);
+}
 
-		RN_LAUNCH(scale_kernel, dim3(rn_blocks((size_t) n, 32), rows < 65535 ? rows : 65535), dim3(32, 8), 0,
-				  rn_lane_stream(lane), m, n, (rn_real) beta, c, ldc);
-		rn_cuda_launched(lane, "scale");
+void
+rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
+					   const rn_real *bias, rn_real *y)
+{
+	const Shape shape = {0, 1, rows, out, in, in, in, out, 0, bias != NULL};
+
+	if (rows <= 0 || out <= 0)
 		return;
-	}
-	workspace = rn_lane_scratch(lane, workspace_size);
-	if (workspace == NULL)
-		return;
-	pthread_mutex_lock(&lock);
-	status = multiply(lane, &shape, alpha, a, b, beta, c, workspace);
-	pthread_mutex_unlock(&lock);
-	if (status != CUBLAS_STATUS_SUCCESS)
-		rn_cuda_ok(lane, cudaErrorLaunchFailure, "a product of cuBLASLt");
-	rn_cuda_launched(lane, "product");
+	if (in > 0)
+		run(lane, &shape, 1.0, x, weight, bias, 0.0, y);
+	else
+		nothing(lane, rows, out, bias, 0.0, y, out);
 }

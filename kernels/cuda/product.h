@@ -12,6 +12,9 @@
 /* Once, before the first product: "float32", "tf32", "bfloat16", "float16". */
 extern RnStatus rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *precision);
 
+/* Do numbers below 6e-8 become 0? */
+extern int	rn_product_loses_small(void);
+
 /* What was decided, "float32" for example. */
 extern const char *rn_product_precision(void);
 

@@ -1,6 +1,6 @@
 /*
  * sum.cu
- *		Biases, sums of tensors, and sums over all of a tensor.
+ *		Gradients of biases, sums of tensors, and sums over all of a tensor.
  *
  * A sum over everything is made by blocks whose number depends on the length
  * alone; one block then adds their sums in order, in double.
@@ -118,38 +118,7 @@ rn_cuda_sum_squares(RnLane *lane, size_t n, const rn_real *x, double *out)
 		dot(lane, n, x, x, total, NULL);
 }
 
-/* ---- biases ---- */
-
-static __global__ void
-__launch_bounds__(THREADS) bias_kernel(int rows, int cols, rn_real *y, int ldy, const rn_real *bias)
-{
-	const int	column = blockIdx.x * RN_WARP + threadIdx.x;
-	int			row;
-
-	if (column >= cols)
-		return;
-	for (row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y)
-		y[(size_t) row * ldy + column] += bias[column];
-}
-
-/* Blocks of rows for a grid of columns by rows. */
-static unsigned
-row_blocks(int rows, int each)
-{
-	const unsigned blocks = rn_blocks((size_t) rows, (size_t) each);
-
-	return blocks < 65535 ? blocks : 65535;
-}
-
-void
-rn_cuda_bias_forward(RnLane *lane, int rows, int cols, rn_real *y, int ldy, const rn_real *bias)
-{
-	if (rows <= 0 || cols <= 0)
-		return;
-	RN_LAUNCH(bias_kernel, dim3(rn_blocks((size_t) cols, RN_WARP), row_blocks(rows, 8 * EACH)), dim3(RN_WARP, 8), 0,
-			  rn_lane_stream(lane), rows, cols, y, ldy, bias);
-	rn_cuda_launched(lane, "bias");
-}
+/* ---- gradients of biases ---- */
 
 static __global__ void
 __launch_bounds__(RN_ROW_WARPS * RN_WARP) bias_backward_kernel(int rows, int cols, const rn_real *dy, int lddy, ColumnSums sums)

@@ -9,7 +9,7 @@
  */
 #include "kernels/cuda/reduce.h"
 
-#define THREADS		256
+#define THREADS		256			/* of a block, at most */
 
 /* An entry of a row; of equal ones that with the lower id comes first. */
 typedef struct Candidate
@@ -45,7 +45,7 @@ block_first(Candidate best, Candidate *shared)
 	if (threadIdx.x % RN_WARP == 0)
 		shared[threadIdx.x / RN_WARP] = best;
 	__syncthreads();
-	for (w = 0; w < THREADS / RN_WARP; w++)
+	for (w = 0; w < (int) (blockDim.x / RN_WARP); w++)
 		if (comes_before(shared[w].value, shared[w].id, best.value, best.id))
 			best = shared[w];
 	__syncthreads();
@@ -80,14 +80,14 @@ __launch_bounds__(THREADS) top_k_kernel(int cols, const rn_real *all_logits, int
 	/* the largest, banned or not, for the normalisation */
 	Candidate	largest = {(rn_real) -INFINITY, none};
 
-	for (j = threadIdx.x; j < cols; j += THREADS)
+	for (j = threadIdx.x; j < cols; j += blockDim.x)
 		if (comes_before(logits[j], j, largest.value, largest.id))
 		{
 			largest.value = logits[j];
 			largest.id = j;
 		}
 	maximum = block_first(largest, shared).value;
-	for (j = threadIdx.x; j < cols; j += THREADS)
+	for (j = threadIdx.x; j < cols; j += blockDim.x)
 		sum += exp(logits[j] - maximum);
 	lse = maximum + log(block_sum(sum, sums));
 
@@ -95,7 +95,7 @@ __launch_bounds__(THREADS) top_k_kernel(int cols, const rn_real *all_logits, int
 	{
 		Candidate	best = {(rn_real) -INFINITY, none};
 
-		for (j = threadIdx.x; j < cols; j += THREADS)
+		for (j = threadIdx.x; j < cols; j += blockDim.x)
 			if (comes_before(logits[j], j, best.value, best.id) && comes_before(last.value, last.id, logits[j], j) &&
 				!is_banned(banned, n_banned, j))
 			{
@@ -139,7 +139,7 @@ rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, co
 	device_scores = (rn_real *) rn_lane_result(lane, scores, n * sizeof(rn_real), RN_ARRIVE_BYTES);
 	if (device_ids == NULL || device_scores == NULL)
 		return;
-	RN_LAUNCH(top_k_kernel, (unsigned) rows, THREADS, 0, rn_lane_stream(lane), cols, logits, k, banned_device, n_banned,
+	RN_LAUNCH(top_k_kernel, (unsigned) rows, rn_row_threads(cols, THREADS), 0, rn_lane_stream(lane), cols, logits, k, banned_device, n_banned,
 			  device_ids, device_scores);
 	rn_cuda_launched(lane, "top_k");
 }

@@ -77,7 +77,7 @@ typedef struct Update
 {
 	rn_real    *values;			/* flat, device: a copy */
 	rn_real    *gradients;		/* likewise */
-	rn_real    *change;			/* [RN_PIECE_MOST], device */
+	rn_real    *change;			/* [piece_most], device */
 	RnTally    *tallies;		/* [pieces] */
 } Update;
 
@@ -92,14 +92,14 @@ create_update(RnContext *ctx, const RnProbe *probe, const RnOptimizer *optimizer
 		return rn_out_of_memory(ctx, ((size_t) optimizer->n_pieces + 1) * sizeof(RnTally));
 	RN_TRY(kernels->allocate(ctx, bytes, (void **) &update->values));
 	RN_TRY(kernels->allocate(ctx, bytes, (void **) &update->gradients));
-	RN_TRY(kernels->allocate(ctx, RN_PIECE_MOST * sizeof(rn_real), (void **) &update->change));
+	RN_TRY(kernels->allocate(ctx, optimizer->piece_most * sizeof(rn_real), (void **) &update->change));
 	kernels->copy(probe->lane, update->values, probe->values, bytes);
 	kernels->copy(probe->lane, update->gradients, probe->gradients, bytes);
 	return kernels->synchronize(ctx, probe->lane);
 }
 
 static void
-free_update(const RnProbe *probe, Update *update)
+free_update(const RnProbe *probe, const RnOptimizer *optimizer, Update *update)
 {
 	size_t		bytes = probe->model->params.size * sizeof(rn_real);
 
@@ -108,7 +108,7 @@ free_update(const RnProbe *probe, Update *update)
 	if (update->gradients != NULL)
 		probe->kernels->release(update->gradients, bytes);
 	if (update->change != NULL)
-		probe->kernels->release(update->change, RN_PIECE_MOST * sizeof(rn_real));
+		probe->kernels->release(update->change, optimizer->piece_most * sizeof(rn_real));
 	free(update->tallies);
 }
 
@@ -140,7 +140,7 @@ rn_probe_update(RnContext *ctx, RnProbe *probe, double rate, RnTensorStatistics 
 		create_update(ctx, probe, &optimizer, &update) == RN_OK &&
 		make_update(ctx, probe, &optimizer, &update, rate) == RN_OK)
 		rn_statistics_finish(&optimizer, params, update.tallies, 1, statistics);
-	free_update(probe, &update);
+	free_update(probe, &optimizer, &update);
 	rn_optimizer_free(&optimizer);
 	return ctx->status;
 }

@@ -34,10 +34,8 @@ linear_forward(RnGraph *graph, RnNode *node)
 										 y->value, y->cols);
 		return;
 	}
-	graph->kernels->product(graph->lane, 0, 1, x->rows, linear->out, x->cols,
-							1.0, x->value, x->cols, linear->weight, x->cols, 0.0, y->value, y->cols);
-	if (linear->bias != NULL)
-		graph->kernels->bias_forward(graph->lane, y->rows, y->cols, y->value, y->cols, linear->bias);
+	graph->kernels->linear_forward(graph->lane, x->rows, linear->out, x->cols, x->value, linear->weight, linear->bias,
+								   y->value);
 }
 
 /* dx = dy W, dW += dy^T x, db += column sums of dy */

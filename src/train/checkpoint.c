@@ -6,6 +6,7 @@
  */
 #include "train/trainer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ enum
 	STATE_NEXT_AVERAGE,
 	STATE_PARAMS,
 	STATE_ELEMENTS,
+	STATE_LOSS_EXPONENT,		/* above the least */
+	STATE_GOOD_STEPS,
 	STATE_WORDS
 };
 
@@ -185,6 +188,8 @@ make_state(const RnTrainer *trainer, uint64_t words[STATE_WORDS])
 	words[STATE_NEXT_AVERAGE] = (uint64_t) trainer->next_average;
 	words[STATE_PARAMS] = (uint64_t) trainer->params->count;
 	words[STATE_ELEMENTS] = (uint64_t) trainer->params->size;
+	words[STATE_LOSS_EXPONENT] = (uint64_t) (trainer->loss_exponent - RN_LOSS_EXPONENT_LEAST);
+	words[STATE_GOOD_STEPS] = (uint64_t) trainer->good_steps;
 }
 
 RnStatus
@@ -351,7 +356,9 @@ check_state(RnContext *ctx, const RnTrainer *trainer, const uint64_t *words)
 		words[STATE_REMEMBERED] <= words[STATE_AVERAGES] &&
 		(words[STATE_NEXT_AVERAGE] == 0 || words[STATE_NEXT_AVERAGE] < words[STATE_AVERAGES]) &&
 		words[STATE_PARAMS] == (uint64_t) trainer->params->count &&
-		words[STATE_ELEMENTS] == (uint64_t) trainer->params->size)
+		words[STATE_ELEMENTS] == (uint64_t) trainer->params->size &&
+		words[STATE_LOSS_EXPONENT] <= (uint64_t) (RN_LOSS_EXPONENT_MOST - RN_LOSS_EXPONENT_LEAST) &&
+		words[STATE_GOOD_STEPS] <= (uint64_t) INT_MAX)
 		return RN_OK;
 	rn_fail(ctx, RN_MISMATCH, "part \"state\" of the checkpoint does not belong to this model");
 	rn_hint(ctx, "The options of the job must be those with which it was started.");
@@ -382,6 +389,8 @@ rn_trainer_restored(RnContext *ctx, RnTrainer *trainer)
 	trainer->has_best = (int) words[STATE_HAS_BEST];
 	trainer->n_remembered = (int) words[STATE_REMEMBERED];
 	trainer->next_average = (int) words[STATE_NEXT_AVERAGE];
+	trainer->loss_exponent = (int) words[STATE_LOSS_EXPONENT] + RN_LOSS_EXPONENT_LEAST;
+	trainer->good_steps = (int) words[STATE_GOOD_STEPS];
 	end_receiving(trainer);
 	return RN_OK;
 }

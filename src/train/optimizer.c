@@ -10,14 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Elements of a piece: what stays in the caches of a core, or what is worth a launch. */
+#define CACHED_PIECE	((size_t) 32768)
+#define LAUNCHED_PIECE	((size_t) 1 << 21)
+
 static int
-count_pieces(const RnParams *params)
+count_pieces(const RnParams *params, size_t most)
 {
 	int			n = 0;
 	int			p;
 
 	for (p = 0; p < params->count; p++)
-		n += (int) ((rn_param_size(&params->items[p]) + RN_PIECE_MOST - 1) / RN_PIECE_MOST);
+		n += (int) ((rn_param_size(&params->items[p]) + most - 1) / most);
 	return n;
 }
 
@@ -38,7 +42,7 @@ cut_pieces(RnOptimizer *optimizer, const RnParams *params)
 
 			piece->param = param;
 			piece->offset = param->offset + done;
-			piece->n = left < RN_PIECE_MOST ? left : RN_PIECE_MOST;
+			piece->n = left < optimizer->piece_most ? left : optimizer->piece_most;
 			done += piece->n;
 		}
 	}
@@ -69,9 +73,11 @@ RnStatus
 rn_optimizer_init(RnContext *ctx, RnOptimizer *optimizer, const RnParams *params, const RnConfig *config,
 				  const RnKernels *kernels, int n_threads)
 {
-	int			n_pieces = count_pieces(params);
+	size_t		most = kernels->host_memory ? CACHED_PIECE : LAUNCHED_PIECE;
+	int			n_pieces = count_pieces(params, most);
 
 	memset(optimizer, 0, sizeof(*optimizer));
+	optimizer->piece_most = most;
 	optimizer->config = config;
 	optimizer->kernels = kernels;
 	optimizer->size = params->size;

@@ -20,11 +20,9 @@ typedef struct RnPiece
 {
 	const RnParam *param;
 	size_t		offset;			/* in the flat buffers */
-	size_t		n;				/* at most RN_PIECE_MOST */
+	size_t		n;				/* at most piece_most */
 	double		squares;		/* of the summed gradient, after reduce */
 } RnPiece;
-
-#define RN_PIECE_MOST	32768
 
 /* What statistics collect of a piece. */
 typedef struct RnTally
@@ -46,6 +44,7 @@ typedef struct RnOptimizer
 	rn_real    *first;			/* m, device */
 	rn_real    *second;			/* v */
 	int64_t		updates;		/* done */
+	size_t		piece_most;		/* elements */
 	RnPiece    *pieces;
 	int			n_pieces;
 	int			n_threads;
@@ -76,7 +75,7 @@ typedef struct RnUpdate
 } RnUpdate;
 
 /*
- * Second round, on each thread.  change: [RN_PIECE_MOST], device, where
+ * Second round, on each thread.  change: [piece_most], device, where
  * tallies [n_pieces] are wanted; else both NULL.
  */
 extern void rn_optimizer_update(RnOptimizer *optimizer, RnLane *lane, int thread, const RnUpdate *update,

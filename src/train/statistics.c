@@ -54,8 +54,8 @@ collect_piece(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, const 
 {
 	const RnKernels *kernels = optimizer->kernels;
 	size_t		bytes = piece->n * sizeof(rn_real);
-	rn_real    *first = copies + RN_PIECE_MOST;
-	rn_real    *second = first + RN_PIECE_MOST;
+	rn_real    *first = copies + optimizer->piece_most;
+	rn_real    *second = first + optimizer->piece_most;
 
 	tally->gradient = piece->squares;
 	kernels->sum_squares(lane, piece->n, update->values + piece->offset, &tally->parameter);
@@ -72,7 +72,7 @@ RnStatus
 rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int thread,
 					  const RnUpdate *update, RnTally *tallies)
 {
-	size_t		bytes = 3 * RN_PIECE_MOST * sizeof(rn_real);
+	size_t		bytes = 3 * optimizer->piece_most * sizeof(rn_real);
 	rn_real    *copies = malloc(bytes);
 	RnStatus	status = RN_OK;
 	int			i;

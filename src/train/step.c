@@ -21,7 +21,7 @@
 #include "train/statistics.h"
 #include "train/trainer_state.h"
 
-#define SHARD_TOKENS	512 	/* of the larger side, about: what one pass holds */
+#define GOOD_STEPS		2000	/* before twice the scale of the losses is tried */
 #define MEASURED_TOKENS 4096	/* of the batch that a scheme measures before training */
 
 /* ---- rounds of the threads ---- */
@@ -156,7 +156,8 @@ collect_work(void *arg, int thread, int n_threads)
 	if (rn_statistics_collect(&worker->ctx, &trainer->optimizer, worker->lane, thread, &round->update,
 							  round->tallies) == RN_OK &&
 		worker->change == NULL)
-		trainer->options.kernels->allocate(&worker->ctx, RN_PIECE_MOST * sizeof(rn_real), (void **) &worker->change);
+		trainer->options.kernels->allocate(&worker->ctx, trainer->optimizer.piece_most * sizeof(rn_real),
+										   (void **) &worker->change);
 }
 
 static void
@@ -198,7 +199,7 @@ static RnStatus
 pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 {
 	int64_t		larger = batch->source_tokens > batch->target_tokens ? batch->source_tokens : batch->target_tokens;
-	int64_t		a_turn = (int64_t) SHARD_TOKENS * round->trainer->n_workers;
+	int64_t		a_turn = (int64_t) round->trainer->options.kernels->pass_rows * round->trainer->n_workers;
 
 	round->batch = batch;
 	rn_turns_begin(round->trainer->turns);
@@ -256,7 +257,8 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 /*
  * Read and compute: leaves the summed gradient in gradients[0].  The scale of
  * the losses is a guess at one over the tokens, which are known only when all
- * batches have been read; *mean_scale corrects it.
+ * batches have been read, or what keeps small gradients from being lost;
+ * *mean_scale corrects it.
  */
 static RnStatus
 compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result, double *mean_scale)
@@ -273,7 +275,8 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 	memset(result, 0, sizeof(*result));
 	round->backward = 1;
 	round->values = trainer->values;
-	round->gradient_scale = 1.0 / ((double) config->batch_tokens * config->accumulate);
+	round->gradient_scale = trainer->options.kernels->loss_scaling ? ldexp(1.0, trainer->loss_exponent) :
+		1.0 / ((double) config->batch_tokens * config->accumulate);
 	for (i = 0; i < config->accumulate; i++)
 	{
 		RnBatch		batch;
@@ -291,6 +294,36 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 	RN_TRY(run_round(ctx, round, reduce_work));
 	*mean_scale = 1.0 / (round->gradient_scale * (double) result->target_tokens);
 	result->gradient_norm = *mean_scale * rn_optimizer_norm(&trainer->optimizer);
+	return RN_OK;
+}
+
+/*
+ * The same where the device wants a scale for the losses: a step whose
+ * gradient overflows is computed again with half of it, and after many good
+ * steps twice the scale is tried.
+ */
+static RnStatus
+compute_scaled_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result, double *mean_scale)
+{
+	RnTrainer  *trainer = round->trainer;
+	RnDataPosition position;
+
+	if (!trainer->options.kernels->loss_scaling)
+		return compute_gradient(ctx, round, reader, result, mean_scale);
+	if (trainer->good_steps >= GOOD_STEPS && trainer->loss_exponent < RN_LOSS_EXPONENT_MOST)
+	{
+		trainer->loss_exponent++;
+		trainer->good_steps = 0;
+	}
+	rn_batch_reader_position(reader, &position);
+	RN_TRY(compute_gradient(ctx, round, reader, result, mean_scale));
+	while (isfinite(result->loss) && !isfinite(result->gradient_norm) && trainer->loss_exponent > RN_LOSS_EXPONENT_LEAST)
+	{
+		trainer->loss_exponent--;
+		trainer->good_steps = 0;
+		rn_batch_reader_seek(reader, &position);
+		RN_TRY(compute_gradient(ctx, round, reader, result, mean_scale));
+	}
 	return RN_OK;
 }
 
@@ -332,10 +365,11 @@ take_step(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *res
 {
 	RnTrainer  *trainer = round->trainer;
 
-	RN_TRY(compute_gradient(ctx, round, reader, result, mean_scale));
+	RN_TRY(compute_scaled_gradient(ctx, round, reader, result, mean_scale));
 	RN_TRY(prepare_update(ctx, round, result, *mean_scale));
 	RN_TRY(run_round(ctx, round, update_work));
 	rn_optimizer_updated(&trainer->optimizer);
+	trainer->good_steps++;
 	trainer->dirty = 0;
 	rn_batch_reader_position(reader, &trainer->next);
 	return RN_OK;
@@ -382,7 +416,7 @@ rn_trainer_probe(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, RnSt
 		trainer->dirty = 1;
 	rn_batch_reader_position(reader, &position);
 	RN_TRY(begin_round(ctx, trainer, 1, &round));
-	if (compute_gradient(ctx, &round, reader, result, &mean_scale) == RN_OK &&
+	if (compute_scaled_gradient(ctx, &round, reader, result, &mean_scale) == RN_OK &&
 		prepare_update(ctx, &round, result, mean_scale) == RN_OK)
 		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, mean_scale, statistics);
 	result->step = trainer->optimizer.updates;

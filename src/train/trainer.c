@@ -92,8 +92,12 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 	if (trainer == NULL)
 		return rn_out_of_memory(ctx, sizeof(RnTrainer));
 	trainer->options = *options;
+	/* a GPU has memory of its own, of which kernels need some too */
+	if (options->kernels->memory > 0)
+		trainer->options.memory_limit = (size_t) (options->kernels->memory - options->kernels->memory / 16);
 	trainer->params = rn_model_params(options->model);
 	trainer->n_workers = rn_threads_count(options->threads);
+	trainer->loss_exponent = RN_LOSS_EXPONENT_START;
 	trainer->n_averages = options->config->average_checkpoints > 1 ? options->config->average_checkpoints : 0;
 	if (create_parts(ctx, trainer) != RN_OK)
 	{
@@ -115,7 +119,7 @@ free_worker(const RnTrainer *trainer, int number)
 	if (worker->gradients != NULL)
 		kernels->release(worker->gradients, rn_trainer_gradient_size(trainer->params, number) * sizeof(rn_real));
 	if (worker->change != NULL)
-		kernels->release(worker->change, RN_PIECE_MOST * sizeof(rn_real));
+		kernels->release(worker->change, trainer->optimizer.piece_most * sizeof(rn_real));
 	if (worker->lane != NULL)
 		kernels->lane_free(worker->lane);
 }

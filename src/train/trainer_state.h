@@ -19,7 +19,7 @@ typedef struct RnTrainerWorker
 	RnPacker   *packer;
 	rn_real    *gradients;		/* flat, device; clear between steps, but see shown; the first worker's holds the
 								 * shared ones, those of others end before */
-	rn_real    *change;			/* [RN_PIECE_MOST], device; NULL before statistics were wanted */
+	rn_real    *change;			/* [piece_most], device; NULL before statistics were wanted */
 	double		loss;			/* sums over the batch's tokens of this thread */
 	double		nll;
 } RnTrainerWorker;
@@ -37,6 +37,11 @@ enum
 	RN_PLANE_AVERAGE			/* this and those behind it */
 };
 
+/* Losses are scaled by powers of 2 between these (Micikevicius et al. 2018, section 3.2). */
+#define RN_LOSS_EXPONENT_START	7
+#define RN_LOSS_EXPONENT_LEAST	(-16)
+#define RN_LOSS_EXPONENT_MOST	24
+
 struct RnTrainer
 {
 	RnTrainerOptions options;
@@ -50,6 +55,8 @@ struct RnTrainer
 	RnDataPosition next;		/* where the next step reads */
 	int			fresh;			/* weights are initial ones, not yet measured (rn_model_profile) */
 	int			dirty;			/* gradients are not clear */
+	int			loss_exponent;	/* of 2, by which losses are scaled where the device wants that */
+	int			good_steps;		/* since it last changed */
 	RnShown		shown;			/* other than present: gradients[0] holds it */
 
 	/* planes in the file */

@@ -126,49 +126,93 @@ test_product(Device *device)
 	CHECK(worst.distance <= tolerance(1e-6, 2e-15), "product: %.1e at %s", worst.distance, worst.where);
 }
 
-/* ---- bias, sums ---- */
+/* ---- products with a bias, sums ---- */
+
+/* y = x W^T + bias, of out columns. */
+static double
+linear_distance(Device *device, int rows, int out, int in, int with_bias)
+{
+	const size_t size = (size_t) rows * out;
+	rn_real    *x = numbers((size_t) rows * in, 1);
+	rn_real    *weight = numbers((size_t) out * in, 2);
+	rn_real    *bias = numbers((size_t) out, 3);
+	rn_real    *not_read = numbers(size, 4);
+	double	   *truth = zeros(size);
+	rn_real    *y;
+	double		d;
+	int			i;
+	int			j;
+	int			p;
+
+	for (i = 0; i < rows; i++)
+		for (j = 0; j < out; j++)
+		{
+			truth[i * out + j] = with_bias ? bias[j] : 0;
+			not_read[i * out + j] = (rn_real) NAN;
+			for (p = 0; p < in; p++)
+				truth[i * out + j] += (double) x[i * in + p] * weight[j * in + p];
+		}
+	y = upload(device, not_read, size);
+	device->k->linear_forward(device->lane, rows, out, in, upload(device, x, (size_t) rows * in),
+							  upload(device, weight, (size_t) out * in),
+							  with_bias ? upload(device, bias, (size_t) out) : NULL, y);
+	d = distance(device, y, truth, size) / sqrt(in + 1.0);
+	release_buffers(device);
+	free(x);
+	free(weight);
+	free(bias);
+	free(not_read);
+	free(truth);
+	return d;
+}
+
+/* dbias += column sums of dy */
+static double
+bias_distance(Device *device, int rows, int cols)
+{
+	const int	ld = cols + 3;
+	rn_real    *dy = numbers((size_t) rows * ld, 1);
+	rn_real    *start = numbers((size_t) cols, 2);
+	double	   *sums = widen(start, (size_t) cols);
+	rn_real    *dbias = upload(device, start, (size_t) cols);
+	double		d;
+	int			i;
+	int			j;
+
+	for (i = 0; i < rows; i++)
+		for (j = 0; j < cols; j++)
+			sums[j] += dy[i * ld + j];
+	device->k->bias_backward(device->lane, rows, cols, upload(device, dy, (size_t) rows * ld), ld, dbias);
+	d = distance(device, dbias, sums, (size_t) cols);
+	release_buffers(device);
+	free(dy);
+	free(start);
+	free(sums);
+	return d;
+}
 
 static void
 test_linear(Device *device)
 {
+	static const int inner[] = {0, 1, 33, 128};
 	Worst		forward = {0};
 	Worst		backward = {0};
 	int			r;
 	int			c;
+	int			k;
 
 	for (r = 0; r < COUNT(row_counts); r++)
 		for (c = 0; c < COUNT(col_counts); c++)
 		{
 			const int	rows = row_counts[r];
 			const int	cols = col_counts[c];
-			const int	ld = cols + 3;
-			const size_t size = (size_t) rows * ld;
-			rn_real    *y = numbers(size, 1);
-			rn_real    *bias = numbers((size_t) cols, 2);
-			double	   *y_truth = widen(y, size);
-			double	   *sums = widen(bias, (size_t) cols);
-			rn_real    *y_device = upload(device, y, size);
-			rn_real    *bias_device = upload(device, bias, (size_t) cols);
-			int			i;
-			int			j;
 
-			for (i = 0; i < rows; i++)
-				for (j = 0; j < cols; j++)
-				{
-					sums[j] += y[i * ld + j];
-					y_truth[i * ld + j] += bias[j];
-				}
-			device->k->bias_backward(device->lane, rows, cols, y_device, ld, bias_device);
-			worst_of(&backward, distance(device, bias_device, sums, (size_t) cols), "%d x %d", rows, cols);
-			device->k->bias_forward(device->lane, rows, cols, y_device, ld, upload(device, bias, (size_t) cols));
-			worst_of(&forward, distance(device, y_device, y_truth, size), "%d x %d", rows, cols);
-			release_buffers(device);
-			free(y);
-			free(bias);
-			free(y_truth);
-			free(sums);
+			for (k = 0; k < COUNT(inner); k++)
+				worst_of(&forward, linear_distance(device, rows, cols, inner[k], (r + c + k) % 3 != 0), "%d x %d x %d", rows, cols,
+						 inner[k]);
+			worst_of(&backward, bias_distance(device, rows, cols), "%d x %d", rows, cols);
 		}
-	CHECK(forward.distance <= tolerance(1e-6, 1e-15), "bias: %.1e at %s", forward.distance, forward.where);
+	CHECK(forward.distance <= tolerance(1e-6, 2e-15), "linear: %.1e at %s", forward.distance, forward.where);
 	CHECK(backward.distance <= tolerance(2e-6, 1e-14), "bias backward: %.1e at %s", backward.distance, backward.where);
 }
 
