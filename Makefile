@@ -6,7 +6,7 @@
 #   make demo       train and translate real text in a private cluster (DEMO_MINUTES=, CORPUS=grammar)
 #   make figures    draw the main diagnostics in a private cluster (FIGURES=folder, DEPTHS=)
 #   make unit       the engine's tests, without a server
-#   make golden     compare with reference values: GOLDEN=folder, REAL=float|double
+#   make golden     compare with reference values: GOLDEN=folder, REAL=float|double, DEVICE=cpu|cuda|cudaemu
 #   make layers     who may include whom
 #   make clean
 
@@ -454,7 +454,7 @@ PARTS_test_config =
 PARTS_test_initial =
 PARTS_test_schemes = toy_model
 PARTS_test_corpus =
-PARTS_test_trainer =
+PARTS_test_trainer = trainer_bench
 PARTS_test_train = train_client
 PARTS_test_wire =
 PARTS_fuzz_wire =
@@ -467,10 +467,11 @@ PARTS_test_translator = toy_model
 PARTS_test_queue =
 PARTS_test_server = serve_driver toy_model
 PARTS_train_driver = train_client
+PARTS_gpu_training = trainer_bench
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
 UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator test_queue
 
@@ -480,15 +481,17 @@ $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 unit: unit-programs
 	test/unit.sh
 
-unit-programs: build/float/residual_engine \
+# the CUDA device in emulation is opened by programs of the float build (test/device.sh)
+unit-programs: build/float/residual_engine build/cudaemu/residual_cudaemu.so \
 	$(addprefix build/float/test/,$(UNIT_FLOAT)) \
 	$(addprefix build/double/test/,$(UNIT_DOUBLE)) \
 	$(addprefix build/checked/test/,$(UNIT_CHECKED)) \
 	$(EMULATOR_TESTS)
 
 GOLDEN = test/golden
-golden: build/$(REAL)/test/golden
-	build/$(REAL)/test/golden $(GOLDEN)
+DEVICE = cpu
+golden: build/$(REAL)/test/golden $(if $(filter cudaemu,$(DEVICE)),build/cudaemu/residual_cudaemu.so)
+	$(if $(filter cudaemu,$(DEVICE)),test/device.sh,RN_DEVICE=$(DEVICE)) build/$(REAL)/test/golden $(GOLDEN)
 
 layers:
 	test/layers.sh

@@ -2,7 +2,7 @@
 # check.sh: everything that is tested, on a private cluster that goes away.
 #
 # Each part speaks TAP or is pg_regress; their tests are counted one by one.
-# CHECK="layers unit golden nvcc sql servers" names the parts to run; all of them if not given.
+# CHECK="layers unit golden emulated nvcc sql servers" names the parts to run; all of them if not given.
 # Ends with "N passed, N failed", and ", N skipped" where something that a test needs is not here (each is told
 # when it is); exit status 1 when any failed.
 cd "$(dirname "$0")/.." || exit 1
@@ -14,7 +14,7 @@ keep=0
 trap 'stop_cluster; [ $keep = 1 ] && echo "logs are kept in $WORK" || rm -rf "$WORK"' EXIT
 trap 'exit 1' INT TERM
 
-CHECK=" ${CHECK:-layers unit golden nvcc sql servers} "
+CHECK=" ${CHECK:-layers unit golden emulated nvcc sql servers} "
 wanted()
 {
 	[[ $CHECK == *" $1 "* ]]
@@ -50,7 +50,7 @@ ensure_packages $RESIDUAL_PACKAGES
 
 say "building"
 build_and_stage WERROR=-Werror
-! wanted unit && ! wanted golden || make -j2 PG_CONFIG="$PG_CONFIG" WERROR=-Werror unit-programs ||
+! wanted unit && ! wanted golden && ! wanted emulated || make -j2 PG_CONFIG="$PG_CONFIG" WERROR=-Werror unit-programs ||
 	fail "the build of the tests failed"
 
 if wanted layers; then
@@ -87,6 +87,18 @@ else
 	echo "1..0 # SKIP nvcc is not here: registers, spills and code of the CUDA device" >"$WORK/nvcc.tap"
 	count_tap "nvcc" "$WORK/nvcc.tap" 0
 fi
+fi
+
+if wanted emulated; then
+say "the CUDA device in emulation, without a server"
+for program in test_kernels test_kernels_attention test_kernels_loss test_ops gpu_training "golden test/golden"; do
+	timeout 900 test/device.sh build/float/test/$program >"$WORK/cuda.tap" 2>&1
+	count_tap "cudaemu: ${program%% *}" "$WORK/cuda.tap" $?
+done
+for seed in 2 3; do
+	CUDAEMU_SEED=$seed timeout 900 test/device.sh build/float/test/test_ops >"$WORK/cuda.tap" 2>&1
+	count_tap "cudaemu: test_ops, schedule $seed" "$WORK/cuda.tap" $?
+done
 fi
 
 cp -r sql expected test/t "$WORK/"

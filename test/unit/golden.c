@@ -3,7 +3,7 @@
  *		Compare the engine with reference values: parameters, forward pass,
  *		loss, every gradient, three Adam steps, search, diagnostics.
  *
- *		golden [--device NAME] FILE ... | DIRECTORY
+ *		golden FILE ... | DIRECTORY
  *
  * A line a case: "ok NAME (...)" with the largest error of each kind, or "not
  * ok NAME: what, where, expected, got".  The exit status is 1 when a case
@@ -19,6 +19,7 @@
 
 #include "golden_case.h"
 #include "golden_parts.h"
+#include "test_device.h"
 
 static int
 check_file(const char *path, const RnKernels *kernels)
@@ -100,25 +101,12 @@ check_directory(const char *path, const RnKernels *kernels, int *cases)
 int
 main(int argc, char **argv)
 {
-	const RnKernels *kernels;
-	const char *device = "cpu";
-	RnContext	ctx;
+	const RnKernels *kernels = test_device();
 	int			cases = 0;
 	int			failures = 0;
-	int			k = 1;
+	int			k;
 
-	if (argc > 2 && strcmp(argv[1], "--device") == 0)
-	{
-		device = argv[2];
-		k = 3;
-	}
-	rn_context_reset(&ctx);
-	if (rn_device_open(&ctx, device, &kernels) != RN_OK)
-	{
-		printf("not ok device %s: %s\n", device, ctx.message);
-		return 1;
-	}
-	for (; k < argc; k++)
+	for (k = 1; k < argc; k++)
 	{
 		struct stat status;
 

@@ -17,6 +17,7 @@
 
 #include "kernels/device.h"
 #include "check.h"
+#include "test_device.h"
 
 #define GUARD		64			/* elements */
 #define MAX_BUFFERS	64
@@ -42,13 +43,15 @@ tolerance(double in_float, double in_double)
 	return sizeof(rn_real) == sizeof(float) ? in_float : in_double;
 }
 
-/* The next table of the machine, lowest level first; NULL after the last. */
+/* The next table to test: of the CPU one for each level, lowest first; NULL after the last. */
 static inline const RnKernels *
 next_level(int *level)
 {
 	const RnKernels *below;
 	const RnKernels *table;
 
+	if (strcmp(test_device_name(), "cpu") != 0)
+		return (*level)++ == 0 ? test_device() : NULL;
 	while (++*level <= RN_LEVEL_VNNI)
 	{
 		below = *level > 2 ? rn_cpu_kernels_up_to(*level - 1) : NULL;

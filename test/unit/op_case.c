@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "kernels/device.h"
+#include "test_device.h"
 
 #define SEED			UINT64_C(0x5eedcafe12345)
 #define STEP			7
@@ -587,23 +587,16 @@ run_case(const RnKernels *kernels, RnLane *lane, const Case *c)
 }
 
 int
-run_cases(const char *device, const char *pattern, const Case *cases, size_t n)
+run_cases(const char *pattern, const Case *cases, size_t n)
 {
-	const RnKernels *kernels;
+	const RnKernels *kernels = test_device();
 	RnLane	   *lane;
 	RnContext	ctx;
 	size_t		i;
 
 	rn_context_reset(&ctx);
-	if (rn_device_open(&ctx, device, &kernels) != RN_OK || kernels->lane_create(&ctx, &lane) != RN_OK)
-	{
-		if (ctx.status == RN_UNSUPPORTED)
-			check_skip("device \"%s\": %s", device, ctx.message);
-		else
-			CHECK(0, "device \"%s\" opens: %s", device, ctx.message);
+	if (!CHECK(kernels->lane_create(&ctx, &lane) == RN_OK, "%s: %s", kernels->name, kernels->description()))
 		return check_done();
-	}
-	printf("# %s: %s\n", kernels->name, kernels->description());
 	for (i = 0; i < n; i++)
 		if (pattern == NULL || strstr(cases[i].name, pattern) != NULL)
 			run_case(kernels, lane, &cases[i]);

@@ -143,7 +143,7 @@ host(Fixture *fixture, int number)
 /* What dropout the operation with this site number uses. */
 extern RnDropout dropout_at(const Fixture *fixture, double rate, uint32_t site);
 
-/* All cases whose name contains pattern (NULL: all) on a device; the exit status of the test. */
-extern int	run_cases(const char *device, const char *pattern, const Case *cases, size_t n);
+/* All cases whose name contains pattern (NULL: all); the exit status of the test. */
+extern int	run_cases(const char *pattern, const Case *cases, size_t n);
 
 #endif							/* RN_OP_CASE_H */

@@ -2,10 +2,10 @@
  * test_ops.c
  *		Every operation against plain loops, forwards and backwards.
  *
- *		test_ops [device [pattern]]		default: cpu, all cases
+ *		test_ops [pattern]		default: all cases
  *
  * One table of cases; what a case is held to stands in op_case.h.  Any device
- * can be put through it.
+ * can be put through it (test_device.h).
  *
  * test/unit/test_ops.c
  */
@@ -1026,5 +1026,5 @@ static const Case cases[] = {
 int
 main(int argc, char **argv)
 {
-	return run_cases(argc > 1 ? argv[1] : "cpu", argc > 2 ? argv[2] : NULL, cases, sizeof(cases) / sizeof(cases[0]));
+	return run_cases(argc > 1 ? argv[1] : NULL, cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -17,106 +17,9 @@
 
 #include "kernels/device.h"
 #include "train/schedule.h"
-#include "train/trainer.h"
-
-#define VOCABULARY	40
-#define PAIRS		400
-#define BATCH		3000		/* more than one shard a thread */
+#include "trainer_bench.h"
 
 #define TOLERANCE	(sizeof(rn_real) == 8 ? 1e-10 : 2e-4)
-
-static const RnSpecialIds special = {0, 1, 2};
-
-/* All that a trainer stands on. */
-typedef struct Bench
-{
-	RnContext	ctx;
-	RnConfig	config;
-	RnSpill		spill;
-	RnCorpus   *corpus;
-	RnModel    *model;
-	RnThreads  *threads;
-	RnTrainer  *trainer;
-	RnBatchReader *reader;
-	volatile sig_atomic_t stop;
-} Bench;
-
-static void
-add_pairs(Bench *bench)
-{
-	int			i,
-				k;
-
-	rn_corpus_create(&bench->ctx, &bench->spill, 1 << 20, &bench->corpus);
-	for (i = 0; i < PAIRS; i++)
-	{
-		uint64_t	hash[2] = {(uint64_t) i * UINT64_C(0x9E3779B97F4A7C15), (uint64_t) i};
-		int32_t		ids[2][24];
-		RnPair		pair = {ids[0], ids[1], 1 + i % 24, 1 + i * 7 % 24};
-
-		for (k = 0; k < 24; k++)
-		{
-			ids[0][k] = 3 + (i * 5 + k * k) % (VOCABULARY - 3);
-			ids[1][k] = 3 + (i * 5 + k * k + 1) % (VOCABULARY - 3);
-		}
-		rn_corpus_add(&bench->ctx, bench->corpus, hash, &pair);
-	}
-	rn_corpus_finish(&bench->ctx, bench->corpus);
-}
-
-/* options: key, value, ..., NULL */
-static int
-open_bench(Bench *bench, int threads, const char *const *options)
-{
-	static const char *const common[] = {"encoder_layers", "2", "decoder_layers", "2", "d_model", "16", "d_ffn", "24",
-	"heads", "2", "dropout", "0.2", "attention_dropout", "0.1", "activation_dropout", "0.1", "max_steps", "100", NULL};
-	RnBatchOptions batches = {BATCH, 5, 1};
-	RnTrainerOptions given;
-	FILE	   *file = tmpfile();
-	char		tokens[20];
-	int			i;
-
-	memset(bench, 0, sizeof(*bench));
-	rn_config_defaults(&bench->config);
-	for (i = 0; common[i] != NULL; i += 2)
-		rn_config_set(&bench->ctx, &bench->config, common[i], common[i + 1]);
-	snprintf(tokens, sizeof(tokens), "%d", BATCH);
-	rn_config_set(&bench->ctx, &bench->config, "batch_tokens", tokens);
-	for (i = 0; options[i] != NULL; i += 2)
-		rn_config_set(&bench->ctx, &bench->config, options[i], options[i + 1]);
-	bench->config.vocab_size = VOCABULARY;
-	bench->config.threads = threads;
-	batches.batch_tokens = bench->config.batch_tokens;
-	rn_spill_init(&bench->spill, dup(fileno(file)), 0);
-	fclose(file);
-	add_pairs(bench);
-	rn_model_create(&bench->ctx, &bench->config, &special, 64, &bench->model);
-	rn_threads_create(&bench->ctx, threads, &bench->threads);
-	memset(&given, 0, sizeof(given));
-	given.model = bench->model;
-	given.config = &bench->config;
-	given.kernels = rn_cpu_kernels();
-	given.threads = bench->threads;
-	given.spill = &bench->spill;
-	given.stop = &bench->stop;
-	if (bench->ctx.status != RN_OK ||
-		rn_trainer_create(&bench->ctx, &given, &bench->trainer) != RN_OK ||
-		rn_trainer_initialize(&bench->ctx, bench->trainer) != RN_OK ||
-		rn_batch_reader_create(&bench->ctx, bench->corpus, &batches, &bench->reader) != RN_OK)
-		return CHECK(0, "set up a trainer: %s", bench->ctx.message);
-	return 1;
-}
-
-static void
-close_bench(Bench *bench)
-{
-	rn_trainer_free(bench->trainer);
-	rn_batch_reader_free(bench->reader);
-	rn_threads_free(bench->threads);
-	rn_model_free(bench->model);
-	rn_corpus_free(bench->corpus);
-	close(bench->spill.fd);
-}
 
 static double
 difference(const rn_real *a, const rn_real *b, size_t n)
@@ -147,7 +50,7 @@ whole_pass(Bench *bench, const RnBatch *batch, const rn_real *values, rn_real *g
 	kernels->lane_create(&bench->ctx, &lane);
 	rn_graph_create(&bench->ctx, kernels, lane, &graph);
 	rn_packer_create(&bench->ctx, &packer);
-	rn_packer_pack(&bench->ctx, packer, batch, &special, 0, 1, &packed);
+	rn_packer_pack(&bench->ctx, packer, batch, &bench_special, 0, 1, &packed);
 	pass.params = rn_model_params(bench->model);
 	pass.values = values;
 	pass.gradients = gradients;
@@ -184,7 +87,7 @@ check_steps(const char *what, int threads, int accumulate, const char *const *op
 	int			step;
 	int			p;
 
-	if (!open_bench(&bench, threads, options))
+	if (!CHECK(open_bench(&bench, rn_cpu_kernels(), threads, options), "set up a trainer: %s", bench.ctx.message))
 		return;
 	params = rn_model_params(bench.model);
 	values = malloc(params->size * sizeof(rn_real));
@@ -301,7 +204,7 @@ test_probe(void)
 	double		update = 0;
 	int			p;
 
-	if (!open_bench(&bench, 2, options))
+	if (!CHECK(open_bench(&bench, rn_cpu_kernels(), 2, options), "set up a trainer: %s", bench.ctx.message))
 		return;
 	params = rn_model_params(bench.model);
 	probed = calloc((size_t) params->count, sizeof(*probed));
@@ -353,7 +256,8 @@ test_failures(void)
 	rn_real    *values;
 	size_t		bytes;
 
-	if (!open_bench(&bench, 2, none) || !open_bench(&whole, 2, none))
+	if (!CHECK(open_bench(&bench, rn_cpu_kernels(), 2, none) && open_bench(&whole, rn_cpu_kernels(), 2, none),
+			   "set up two trainers: %s%s", bench.ctx.message, whole.ctx.message))
 		return;
 	bytes = rn_model_params(bench.model)->size * sizeof(rn_real);
 	values = malloc(bytes);
@@ -404,7 +308,7 @@ test_kept(void)
 	size_t		k;
 	int			i;
 
-	if (!open_bench(&bench, 2, options))
+	if (!CHECK(open_bench(&bench, rn_cpu_kernels(), 2, options), "set up a trainer: %s", bench.ctx.message))
 		return;
 	params = rn_model_params(bench.model);
 	CHECK(rn_trainer_show(&bench.ctx, bench.trainer, RN_SHOW_BEST) == RN_INTERNAL, "no best weights yet");
@@ -453,7 +357,7 @@ test_evaluate(void)
 		RnBatchReader *reader = NULL;
 		Bench		bench;
 
-		if (!open_bench(&bench, 1 + 2 * i, none))
+		if (!CHECK(open_bench(&bench, rn_cpu_kernels(), 1 + 2 * i, none), "set up a trainer: %s", bench.ctx.message))
 			return;
 		rn_batch_reader_create(&bench.ctx, bench.corpus, &batches, &reader);
 		rn_trainer_evaluate(&bench.ctx, bench.trainer, reader, &losses[i], &nll[i]);

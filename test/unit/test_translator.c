@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "check.h"
+#include "test_device.h"
 #include "toy_model.h"
 #include "translate/placeholders.h"
 #include "translate/translator.h"
@@ -29,6 +30,8 @@
 
 static ToyModel toy;
 static const RnKernels *kernels;
+static RnLane *lane;
+static rn_real *values;			/* device */
 static RnTranslator *translator;
 static const RnTerms *const *terms;	/* of the next translations; NULL: none */
 
@@ -229,6 +232,7 @@ plain_score(RnGraph *graph, const int32_t *source, int n_source, const int32_t *
 	int			vocabulary = toy.config.vocab_size;
 	RnPass		pass;
 	RnTensor   *logits;
+	rn_real    *host;
 	RnContext	ctx;
 	double		total = 0;
 	int			t,
@@ -241,7 +245,7 @@ plain_score(RnGraph *graph, const int32_t *source, int n_source, const int32_t *
 		in[t] = target[t - 1];
 	memset(&pass, 0, sizeof(pass));
 	pass.params = rn_model_params(toy.model);
-	pass.values = toy.values;
+	pass.values = values;
 	rn_context_reset(&ctx);
 	rn_graph_begin(graph, &pass);
 	logits = rn_model_encode(toy.model, graph, &source_rows, source, NULL);
@@ -251,15 +255,19 @@ plain_score(RnGraph *graph, const int32_t *source, int n_source, const int32_t *
 		rn_graph_keep(graph, logits);
 	if (rn_graph_forward(&ctx, graph) != RN_OK)
 		return NAN;
+	host = malloc((size_t) n_target * vocabulary * sizeof(rn_real));
+	kernels->copy_out(lane, host, logits->value, (size_t) n_target * vocabulary * sizeof(rn_real));
+	kernels->synchronize(&ctx, lane);
 	for (t = 0; t < n_target; t++)
 	{
-		const rn_real *row = logits->value + (size_t) t * vocabulary;
+		const rn_real *row = host + (size_t) t * vocabulary;
 		double		sum = 0;
 
 		for (v = 0; v < vocabulary; v++)
 			sum += exp((double) row[v]);
 		total += row[target[t]] - log(sum);
 	}
+	free(host);
 	return total;
 }
 
@@ -322,7 +330,7 @@ test_scores(RnGraph *graph)
 
 /* What the search says of its answers is what scoring them says: step by step equals at once. */
 static void
-test_search_scores(RnGraph *graph, RnLane *lane)
+test_search_scores(RnGraph *graph)
 {
 	RnSearchOptions options;
 	RnHypotheses found;
@@ -348,7 +356,7 @@ test_search_scores(RnGraph *graph, RnLane *lane)
 
 		for (k = 0; k < MAX_LENGTH; k++)
 			positions[k] = row_ids[k] = k;
-		if (rn_beam_search(&ctx, decoder, toy.model, kernels, lane, toy.values, &packed, source, &options, NULL,
+		if (rn_beam_search(&ctx, decoder, toy.model, kernels, lane, values, &packed, source, &options, NULL,
 						   &found, NULL) != RN_OK)
 			break;
 		for (k = 0; k < options.n_best; k++)
@@ -735,9 +743,10 @@ test_alignment(void)
 /* ---- embedding ---- */
 
 static void
-test_embeddings(RnLane *lane)
+test_embeddings(void)
 {
 	static float together[N_TEXTS * 32];
+	static rn_real memory[MAX_LENGTH * 32];
 	int			width = toy.config.d_model;
 	RnDecoder  *decoder;
 	RnContext	ctx;
@@ -761,14 +770,16 @@ test_embeddings(RnLane *lane)
 
 		for (r = 0; r < MAX_LENGTH; r++)
 			positions[r] = row_ids[r] = r;
-		if (!CHECK(rn_decoder_begin(&ctx, decoder, toy.values, &packed, source, 1, 1) == RN_OK, "encode"))
+		if (!CHECK(rn_decoder_begin(&ctx, decoder, values, &packed, source, 1, 1) == RN_OK, "encode"))
 			break;
+		kernels->copy_out(lane, memory, rn_decoder_memory(decoder), (size_t) offsets[1] * width * sizeof(rn_real));
+		kernels->synchronize(&ctx, lane);
 		for (c = 0; c < width; c++)
 		{
 			double		mean = 0;
 
 			for (r = 0; r < offsets[1]; r++)
-				mean += rn_decoder_memory(decoder)[r * width + c] / offsets[1];
+				mean += memory[r * width + c] / offsets[1];
 			if (!(fabs(mean - together[i * width + c]) <= worst))
 				worst = fabs(mean - together[i * width + c]);
 		}
@@ -825,19 +836,29 @@ test_stop(void)
 	free(given);
 }
 
+static RnStatus
+place_values(RnContext *ctx)
+{
+	size_t		bytes = rn_model_params(toy.model)->size * sizeof(rn_real);
+
+	RN_TRY(kernels->allocate(ctx, bytes, (void **) &values));
+	kernels->copy_in(lane, values, toy.values, bytes);
+	return kernels->synchronize(ctx, lane);
+}
+
 int
 main(void)
 {
 	RnContext	ctx;
-	RnLane	   *lane;
 	RnGraph    *graph;
 
 	rn_context_reset(&ctx);
-	kernels = rn_cpu_kernels();
+	kernels = test_device();
 	if (!CHECK(kernels != NULL && kernels->lane_create(&ctx, &lane) == RN_OK &&
-			   rn_graph_create(&ctx, kernels, lane, &graph) == RN_OK, "the CPU's table: %s", ctx.message) ||
+			   rn_graph_create(&ctx, kernels, lane, &graph) == RN_OK, "a device: %s", ctx.message) ||
 		!CHECK(toy_model_create(&toy, 2, 32, MAX_LENGTH, 3), "a small model") ||
-		!CHECK(rn_translator_create(&ctx, toy.model, toy.values, toy.tokenizer, kernels, &translator) == RN_OK,
+		!CHECK(place_values(&ctx) == RN_OK, "its weights on the device: %s", ctx.message) ||
+		!CHECK(rn_translator_create(&ctx, toy.model, values, toy.tokenizer, kernels, &translator) == RN_OK,
 			   "a translator: %s", ctx.message))
 		return check_done();
 	make_texts();
@@ -848,7 +869,7 @@ main(void)
 	test_long();
 	test_max_length();
 	test_scores(graph);
-	test_search_scores(graph, lane);
+	test_search_scores(graph);
 	test_sampling();
 	test_prefix();
 	test_glossary(1, 0);
@@ -860,9 +881,10 @@ main(void)
 	test_preserve(4);
 	test_preserve_batches();
 	test_alignment();
-	test_embeddings(lane);
+	test_embeddings();
 	test_stop();
 	rn_translator_free(translator);
+	kernels->release(values, rn_model_params(toy.model)->size * sizeof(rn_real));
 	toy_model_free(&toy);
 	rn_graph_free(graph);
 	kernels->lane_free(lane);

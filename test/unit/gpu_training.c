@@ -1,0 +1,229 @@
+/*
+ * gpu_training.c
+ *		Training on the device that RN_DEVICE names is training on the CPU: the
+ *		same losses step by step, checkpoints that go from one to the other,
+ *		less exact products within their bounds, and errors that say what
+ *		to do.
+ *
+ * Dropout is on, so the masks must be the same ones.
+ *
+ * test/unit/gpu_training.c
+ */
+#include "check.h"
+#include "test_device.h"
+
+#include <math.h>
+
+#include "train/trainer_state.h"
+#include "trainer_bench.h"
+
+#define STEPS		50
+#define MOVED_AT	3			/* step after which a checkpoint moves */
+#define MOVED_STEPS	5
+#define LESS_STEPS	8			/* of each less exact format */
+#define CHUNK		65536
+
+static const char *const options[] = {"batch_tokens", "60", "max_length", "30", "learning_rate", "0.002", "warmup_steps", "5", NULL};
+
+/* The largest difference of losses and of norms, relative, and the last loss of the first. */
+typedef struct Apart
+{
+	double		loss;
+	double		norm;
+	double		first_loss;
+	double		last_loss;
+} Apart;
+
+static int
+step_both(Bench *a, Bench *b, int steps, Apart *apart)
+{
+	RnStepResult results[2];
+	int			i;
+
+	memset(apart, 0, sizeof(*apart));
+	for (i = 0; i < steps; i++)
+	{
+		if (rn_trainer_step(&a->ctx, a->trainer, a->reader, &results[0], NULL) != RN_OK ||
+			rn_trainer_step(&b->ctx, b->trainer, b->reader, &results[1], NULL) != RN_OK)
+			return CHECK(0, "step %d: %s%s", i + 1, a->ctx.message, b->ctx.message);
+		apart->loss = fmax(apart->loss, fabs(results[1].loss / results[0].loss - 1));
+		apart->norm = fmax(apart->norm, fabs(results[1].gradient_norm / results[0].gradient_norm - 1));
+		apart->first_loss = i == 0 ? results[0].loss : apart->first_loss;
+		apart->last_loss = results[0].loss;
+	}
+	return 1;
+}
+
+static void
+test_losses(const RnKernels *kernels)
+{
+	Bench		cpu,
+				gpu;
+	Apart		apart;
+
+	if (!CHECK(open_bench(&cpu, rn_cpu_kernels(), 1, options) && open_bench(&gpu, kernels, 1, options), "two trainers"))
+		return;
+	if (step_both(&cpu, &gpu, STEPS, &apart))
+	{
+		CHECK(apart.loss < 2e-5 && apart.norm < 2e-4, "%d steps: losses differ by %.1e, norms of gradients by %.1e", STEPS,
+			  apart.loss, apart.norm);
+		CHECK(apart.last_loss < 0.95 * apart.first_loss, "and something is learned: %.3f, then %.3f", apart.first_loss,
+			  apart.last_loss);
+	}
+	close_bench(&cpu);
+	close_bench(&gpu);
+}
+
+/* Everything that a checkpoint holds, from one trainer to another. */
+static void
+move(Bench *from, Bench *to)
+{
+	static char bytes[CHUNK];
+	RnDataPosition position;
+	int			i;
+
+	for (i = 0; i < rn_trainer_parts(from->trainer); i++)
+	{
+		RnPart		part;
+		size_t		done;
+
+		rn_trainer_part(from->trainer, i, &part);
+		for (done = 0; done < part.size; done += CHUNK)
+		{
+			size_t		some = part.size - done < CHUNK ? part.size - done : CHUNK;
+
+			rn_trainer_read_part(&from->ctx, from->trainer, &part, done, bytes, some);
+			rn_trainer_set_part(&to->ctx, to->trainer, part.name, part.size, done, bytes, some);
+		}
+	}
+	CHECK(from->ctx.status == RN_OK && rn_trainer_restored(&to->ctx, to->trainer) == RN_OK, "a checkpoint moves: %s%s",
+		  from->ctx.message, to->ctx.message);
+	rn_trainer_position(to->trainer, &position);
+	rn_batch_reader_seek(to->reader, &position);
+}
+
+/* From the CPU to the device and the other way. */
+static void
+test_checkpoints(const RnKernels *kernels)
+{
+	int			way;
+
+	for (way = 0; way < 2; way++)
+	{
+		Bench		from,
+					to;
+		RnStepResult result;
+		Apart		apart;
+		int			i;
+
+		if (!CHECK(open_bench(&from, way == 0 ? rn_cpu_kernels() : kernels, 1, options) &&
+				   open_bench(&to, way == 0 ? kernels : rn_cpu_kernels(), 1, options), "two trainers"))
+			return;
+		for (i = 0; i < MOVED_AT; i++)
+			rn_trainer_step(&from.ctx, from.trainer, from.reader, &result, NULL);
+		move(&from, &to);
+		if (step_both(&from, &to, MOVED_STEPS, &apart))
+			CHECK(apart.loss < 2e-5, "%s: losses differ by %.1e", way == 0 ? "from the CPU" : "to the CPU", apart.loss);
+		close_bench(&from);
+		close_bench(&to);
+	}
+}
+
+/* ---- less exact products ---- */
+
+typedef struct Format
+{
+	const char *precision;
+	double		least;			/* what a loss differs by, if the format is used at all */
+	double		most;
+} Format;
+
+static void
+test_format(const Format *format)
+{
+	const RnKernels *kernels;
+	RnContext	ctx;
+	Bench		cpu,
+				gpu;
+	Apart		apart;
+
+	rn_context_reset(&ctx);
+	if (!CHECK(rn_device_choose(&ctx, test_device_name(), format->precision, &kernels, NULL) == RN_OK, "precision %s: %s",
+			   format->precision, ctx.message))
+		return;
+	if (!CHECK(open_bench(&cpu, rn_cpu_kernels(), 1, options) && open_bench(&gpu, kernels, 1, options), "two trainers"))
+		return;
+	if (step_both(&cpu, &gpu, LESS_STEPS, &apart))
+		CHECK(apart.loss > format->least && apart.loss < format->most, "%s: losses of %d steps differ by %.1e",
+			  kernels->description(), LESS_STEPS, apart.loss);
+	CHECK(kernels->loss_scaling == (strcmp(format->precision, "float16") == 0), "losses are scaled for float16 alone");
+	close_bench(&cpu);
+	close_bench(&gpu);
+}
+
+/* A scale that is too large is found out and halved; the step is made all the same. */
+static void
+test_overflow(void)
+{
+	const RnKernels *kernels;
+	RnStepResult results[2];
+	RnContext	ctx;
+	Bench		cpu,
+				gpu;
+
+	rn_context_reset(&ctx);
+	rn_device_choose(&ctx, test_device_name(), "float16", &kernels, NULL);
+	if (!CHECK(ctx.status == RN_OK && open_bench(&cpu, rn_cpu_kernels(), 1, options) &&
+			   open_bench(&gpu, kernels, 1, options), "two trainers"))
+		return;
+	gpu.trainer->loss_exponent = RN_LOSS_EXPONENT_MOST;
+	rn_trainer_step(&cpu.ctx, cpu.trainer, cpu.reader, &results[0], NULL);
+	rn_trainer_step(&gpu.ctx, gpu.trainer, gpu.reader, &results[1], NULL);
+	CHECK(gpu.ctx.status == RN_OK && results[1].step == 1 && results[1].target_tokens == results[0].target_tokens &&
+		  fabs(results[1].gradient_norm / results[0].gradient_norm - 1) < 0.01,
+		  "an overflow costs no step: norms %.5f, %.5f", results[0].gradient_norm, results[1].gradient_norm);
+	CHECK(gpu.trainer->loss_exponent < RN_LOSS_EXPONENT_MOST && gpu.trainer->loss_exponent > 0,
+		  "the scale of the losses came down to 2^%d", gpu.trainer->loss_exponent);
+	close_bench(&cpu);
+	close_bench(&gpu);
+}
+
+/* ---- memory ---- */
+
+static void
+test_memory(const RnKernels *kernels)
+{
+	RnKernels	small = *kernels;
+	RnStepResult result;
+	Bench		bench;
+
+	small.memory = 20000;
+	CHECK(!open_bench(&bench, &small, 1, options) && bench.ctx.status == RN_LIMIT && strstr(bench.ctx.hint, "d_model") != NULL,
+		  "a model that cannot fit: %s %s %s", bench.ctx.message, bench.ctx.detail, bench.ctx.hint);
+	/* weights, moments, gradients, and hardly more */
+	small.memory = (int64_t) ((rn_trainer_fixed_memory(rn_model_params(bench.model), 1) + 20000) * 16 / 15);
+	close_bench(&bench);
+	if (!CHECK(open_bench(&bench, &small, 1, options), "weights fit"))
+		return;
+	CHECK(rn_trainer_step(&bench.ctx, bench.trainer, bench.reader, &result, NULL) == RN_LIMIT &&
+		  strstr(bench.ctx.hint, "max_length") != NULL, "activations that cannot: %s %s %s", bench.ctx.message,
+		  bench.ctx.detail, bench.ctx.hint);
+	close_bench(&bench);
+}
+
+int
+main(void)
+{
+	static const Format formats[] = {{"tf32", 1e-6, 1e-3}, {"bfloat16", 1e-5, 1e-2}, {"float16", 1e-6, 1e-3}};
+	const RnKernels *kernels = test_device();
+	size_t		i;
+
+	printf("# %s\n", kernels->description());
+	test_losses(kernels);
+	test_checkpoints(kernels);
+	test_memory(kernels);
+	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		test_format(&formats[i]);
+	test_overflow();
+	return check_done();
+}
