@@ -104,7 +104,7 @@ for my $move ([ 'cpu', 'cuda' ], [ 'cuda', 'cpu' ])
 for my $fault (
 	[ 'the first allocation', { CUDAEMU_FAIL_ALLOC => 1 }, '53200', 'out of memory' ],
 	[ 'a later allocation', { CUDAEMU_FAIL_ALLOC => 9 }, '53200', 'out of memory' ],
-	[ 'little memory', { CUDAEMU_MEMORY => 1 }, '53200', 'out of memory' ],
+	[ 'little memory', { CUDAEMU_MEMORY => 1 }, '54000', 'needs more memory than is allowed' ],
 	[ 'a copy', { CUDAEMU_FAIL_COPY => 40 }, '58000', 'the GPU failed: unspecified launch failure: cudaMemcpy' ],
 	[ 'a kernel', { CUDAEMU_FAIL_KERNEL => 200 }, '58000', 'the GPU failed: an illegal memory access' ])
 {
