@@ -275,6 +275,19 @@ COMMIT;
 FETCH 2 FROM e;
 CLOSE e;
 
+-- the row that a cursor stands on is known where it is locked
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, residual_translate(title, 'en_de') AS t FROM products WHERE id < 30 ORDER BY id FOR UPDATE;
+FETCH 3 FROM c;
+UPDATE products SET t = 'here' WHERE CURRENT OF c;
+SELECT id FROM products WHERE t = 'here';
+ROLLBACK;
+BEGIN;
+DECLARE c NO SCROLL CURSOR FOR SELECT id, residual_translate(title, 'en_de') AS t FROM products WHERE id < 30;
+MOVE 1 FROM c;
+UPDATE products SET t = 'here' WHERE CURRENT OF c;
+ROLLBACK;
+
 -- an error is that of its row, not of those before it
 CREATE TABLE mixed AS
 SELECT n AS id, 'good night' AS title, CASE WHEN n < 40 THEN 'en_de' ELSE 'en_fr' END AS model,

@@ -36,18 +36,12 @@ static ExecutorStart_hook_type next_start;
 
 /* ---------- nodes ---------- */
 
-/* Does it compute its target list for each row, and can the list be another? */
+/* Does it read something and check each row, without regard to others? */
 static bool
-is_projecting(const Plan *plan)
+is_scan(const Plan *plan)
 {
 	switch (nodeTag(plan))
 	{
-		case T_Result:			/* without a child: a single row, or PL/pgSQL's expression */
-			return plan->lefttree != NULL;
-		case T_ForeignScan:
-			return ((const ForeignScan *) plan)->operation == CMD_SELECT && !plan->async_capable;
-		case T_WindowAgg:		/* its conditions refer to the list */
-			return plan->qual == NIL && ((const WindowAgg *) plan)->runCondition == NIL;
 		case T_SeqScan:
 		case T_SampleScan:
 		case T_IndexScan:
@@ -62,6 +56,24 @@ is_projecting(const Plan *plan)
 		case T_CteScan:
 		case T_NamedTuplestoreScan:
 		case T_WorkTableScan:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Does it compute its target list for each row, and can the list be another? */
+static bool
+is_projecting(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Result:			/* without a child: a single row, or PL/pgSQL's expression */
+			return plan->lefttree != NULL;
+		case T_ForeignScan:
+			return ((const ForeignScan *) plan)->operation == CMD_SELECT && !plan->async_capable;
+		case T_WindowAgg:		/* its conditions refer to the list */
+			return plan->qual == NIL && ((const WindowAgg *) plan)->runCondition == NIL;
 		case T_NestLoop:
 		case T_MergeJoin:
 		case T_HashJoin:
@@ -71,7 +83,7 @@ is_projecting(const Plan *plan)
 		case T_GatherMerge:
 			return true;
 		default:
-			return false;
+			return is_scan(plan);
 	}
 }
 
@@ -142,15 +154,6 @@ batch_node(Rewriting *rewriting, Plan *plan)
 	else
 		plan->targetlist = cut.columns;
 	return batch_node(rewriting, &scan->scan.plan);
-}
-
-/* Does it read something and check each row, without regard to others? */
-static bool
-is_scan(const Plan *plan)
-{
-	return is_projecting(plan) && !IsA(plan, Result) && !IsA(plan, ForeignScan) && !IsA(plan, WindowAgg) &&
-		!IsA(plan, NestLoop) && !IsA(plan, MergeJoin) && !IsA(plan, HashJoin) && !IsA(plan, Agg) &&
-		!IsA(plan, Group) && !IsA(plan, Gather) && !IsA(plan, GatherMerge);
 }
 
 /* The conditions from the first on that calls are checked by a node of ours, for the rows that the others have left. */

@@ -3,8 +3,9 @@
 #
 #   test/bench/translate/column.sh [rows]       default: 10000
 #
-# ROUNDS=3  BEAM=1 4  STEPS=300: rounds, widths, steps of training.  A tiny model (4+4 layers, d 128) learns a small grammar;
-# all rows are different.  Each way translates through psql, in turn; printed are medians of
+# ROUNDS=3  BEAM="1 4"  LAYERS=4  D_MODEL=128: rounds, widths, shape.  STEPS=300: the model learns a small grammar; after
+# fewer steps it does not know where to end, and MAX_LENGTH=128 bounds its answers.
+# All rows are different.  Each way translates through psql, in turn; printed are medians of
 # sentences a second, of the clock and of the engine's processor time, and ratios to row by row, which translates a tenth of
 # the rows.
 cd "$(dirname "$0")/../../.." || exit 1
@@ -30,7 +31,7 @@ SELECT i AS id,
   FROM generate_series(1, $rows) i;
 ANALYZE corpus;
 SQL
-job=$(query -c "SELECT residual_train('m', 'corpus', 'en', 'de', '{\"layers\": 4, \"d_model\": 128, \"d_ffn\": 256, \"heads\": 4,
+job=$(query -c "SELECT residual_train('m', 'corpus', 'en', 'de', '{\"layers\": ${LAYERS:-4}, \"d_model\": ${D_MODEL:-128}, \"d_ffn\": $((2 * ${D_MODEL:-128})), \"heads\": 4,
 	\"warmup_steps\": 50, \"learning_rate\": 0.002, \"batch_tokens\": 1024, \"max_steps\": ${STEPS:-300},
 	\"validation\": \"0\"}')")
 [ "$(query -c "SELECT residual_wait($job)")" = done ] ||
@@ -43,7 +44,7 @@ engine_time() { query -c 'SELECT pid FROM residual_serving' | xargs -I{} awk '{p
 # measure way beam: ms that a statement takes, without the start of psql, and ms of the engine
 measure()
 {
-	local beam="'{\"beam\": $2}'" before
+	local beam="'{\"beam\": $2, \"max_length\": ${MAX_LENGTH:-128}}'" before
 	case $1 in
 		scalar) sql="SET residual.enable_batching = off; SELECT id, residual_translate(en, 'm', $beam) FROM corpus LIMIT $((rows / 10))" ;;
 		batches) sql="SELECT id, residual_translate(en, 'm', $beam) FROM corpus" ;;
