@@ -54,7 +54,7 @@ typedef struct RnConfig
 	double		encoder_alpha;	/* ResiDual: factor of the Post-LN stream at the end */
 	double		decoder_alpha;
 	double		branch_scale;	/* fixed scale: c */
-	int			admin_omega;	/* 0 profile, 1 log (admin-torch), 2 constant sqrt(N), 3 one */
+	int			admin_omega;	/* 0 profile, 1 log (admin-torch), 2 constant sqrt(N), 3 one, 4 profile with ones */
 	int			scale_init;		/* B2T: initial weights times L^-1/2 */
 
 	/* text */

@@ -58,6 +58,10 @@ struct RnProfile
 	RnContext  *ctx;
 	const RnKernels *kernels;
 	rn_real    *values;			/* flat, device: what it may set */
+	RnMeasured	so_far;			/* of the stack that is being measured */
+	int			n_later;		/* what is set when the pass is over: */
+	const RnParam **later;		/* [sublayers of both stacks] */
+	double	   *later_values;
 };
 
 /* What a stack shows to whoever looks; parts of RnWatch, or all NULL. */

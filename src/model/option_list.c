@@ -27,7 +27,7 @@ static const char *const score_residuals[] = {"none", "sum", "mean", NULL};
 static const char *const ffn_inits[] = {"xavier", "fan_in", NULL};
 static const char *const position_tables[] = {"t2t", "fairseq", "vaswani", NULL};
 static const char *const norm_places[] = {"auto", "post", "pre", "none", NULL};
-static const char *const omegas[] = {"profile", "log", "sqrt", "one", NULL};
+static const char *const omegas[] = {"profile", "log", "sqrt", "one", "profile_ones", NULL};
 static const char *const tokenizers[] = {"unigram", "bpe", NULL};
 static const char *const schedules[] = {"inverse_sqrt", "linear", "constant", "cosine", NULL};
 static const char *const adam_variants[] = {"kingma", "fairseq", NULL};
@@ -87,7 +87,7 @@ static const RnOption options[] = {
 		"Fixed scale: factor c of every sublayer.", FIELD(branch_scale)},
 	{"admin_omega", RN_GROUP_MODEL, RN_OPTION_CHOICE, "profile", NULL, NULL, omegas, "",
 		"Admin: how w begins: measured before training, by depth for a logarithmic output change, "
-		"by depth for a constant one, or one.", FIELD(admin_omega)},
+		"by depth for a constant one, one, or measured with w = 1 in all sublayers.", FIELD(admin_omega)},
 	{"scale_init", RN_GROUP_MODEL, RN_OPTION_BOOLEAN, "on", NULL, NULL, NULL, "",
 		"B2T: multiply a stack's initial weight matrices by one over the root of its depth.", FIELD(scale_init)},
 

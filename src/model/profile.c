@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "model/model.h"
+#include "model/residual/joint.h"
 
 /* One sublayer to be measured; lives in the graph's scratch. */
 typedef struct Measurement
@@ -75,12 +76,38 @@ fetch_param(const RnProfile *profile, RnLane *lane, rn_real **at, const RnParam 
 	return fetch(profile, lane, at, profile->values + param->offset, rn_param_size(param));
 }
 
+static void
+add_up(RnMeasured *so_far, int number, double shortcut, double branch)
+{
+	so_far->shortcut = shortcut;
+	so_far->branch = branch;
+	if (number == 0)
+	{
+		so_far->input = shortcut;
+		so_far->branches = 0;
+	}
+	so_far->branches += branch;
+}
+
+/* Every entry of a vector; memory: room for it. */
+static void
+set_vector(const RnProfile *profile, RnLane *lane, rn_real *memory, const RnParam *param, double value)
+{
+	size_t		n = rn_param_size(param);
+	size_t		k;
+
+	for (k = 0; k < n; k++)
+		memory[k] = (rn_real) value;
+	profile->kernels->copy_in(lane, profile->values + param->offset, memory, n * sizeof(rn_real));
+	profile->kernels->synchronize(profile->ctx, lane);
+}
+
 /* tensors: the shortcut and the branch. */
 static void
 measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
 {
 	const Measurement *this_one = arg;
-	const RnProfile *profile = this_one->profile;
+	RnProfile  *profile = this_one->profile;
 	const RnSchemeStack *stack = this_one->stack;
 	int			rows = tensors[0]->rows;
 	int			cols = tensors[0]->cols;
@@ -94,8 +121,8 @@ measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
 			   *gate;
 	const RnParam *param;
 	double		value;
+	int			later;
 	RnJoin		join;
-	int			k;
 
 	(void) n;
 	if (memory == NULL)
@@ -110,19 +137,17 @@ measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
 	bias = fetch_param(profile, lane, &at, this_one->bias);
 	gate = fetch_param(profile, lane, &at, join.gate);
 	profile->kernels->synchronize(profile->ctx, lane);
-	stack->scheme->measured(stack, &this_one->place,
-							variance(shortcut, rows, cols, join.shortcut_scale, omega, NULL),
-							variance(branch, rows, cols, join.branch_scale * (gate == NULL ? 1 : *gate), NULL, bias),
-							&param, &value);
-	if (param != NULL)
+	add_up(&profile->so_far, this_one->place.number,
+		   variance(shortcut, rows, cols, join.shortcut_scale, omega, NULL),
+		   variance(branch, rows, cols, join.branch_scale * (gate == NULL ? 1 : *gate), NULL, bias));
+	stack->scheme->measured(stack, &this_one->place, &profile->so_far, &param, &value, &later);
+	if (param != NULL && later)
 	{
-		/* a vector of d_model, as long as a row */
-		for (k = 0; k < cols; k++)
-			memory[k] = (rn_real) value;
-		profile->kernels->copy_in(lane, profile->values + param->offset, memory,
-								  rn_param_size(param) * sizeof(rn_real));
-		profile->kernels->synchronize(profile->ctx, lane);
+		profile->later[profile->n_later] = param;
+		profile->later_values[profile->n_later++] = value;
 	}
+	else if (param != NULL)
+		set_vector(profile, lane, memory, param, value);
 	free(memory);
 }
 
@@ -150,27 +175,58 @@ rn_model_wants_profile(const RnModel *model)
 	return (rn_model_has_encoder(model) && model->encoder.scheme.scheme->measured != NULL) || model->decoder.scheme.scheme->measured != NULL;
 }
 
+/* Room for what is set when the pass is over, a vector of d_model among it. */
+static RnStatus
+make_room(RnContext *ctx, const RnModel *model, RnProfile *profile, rn_real **vector)
+{
+	size_t		n = rn_stack_sublayers(&model->encoder.scheme) + rn_stack_sublayers(&model->decoder.scheme);
+
+	profile->later = malloc(n * sizeof(*profile->later));
+	profile->later_values = malloc(n * sizeof(double));
+	*vector = malloc(model->config.d_model * sizeof(rn_real));
+	if (profile->later == NULL || profile->later_values == NULL || *vector == NULL)
+		return rn_out_of_memory(ctx, n * (sizeof(*profile->later) + sizeof(double)));
+	return RN_OK;
+}
+
+static void
+run_pass(RnContext *ctx, const RnModel *model, RnGraph *graph, RnLane *lane, const RnModelBatch *batch,
+		 RnProfile *profile, rn_real *vector)
+{
+	RnPass		pass;
+	int			k;
+
+	memset(&pass, 0, sizeof(pass));
+	pass.params = &model->params;
+	pass.values = profile->values;
+	rn_graph_begin(graph, &pass);
+	rn_model_run(model, graph, batch, profile, NULL);
+	if (rn_graph_forward(ctx, graph) != RN_OK)
+		return;
+	for (k = 0; k < profile->n_later; k++)
+		set_vector(profile, lane, vector, profile->later[k], profile->later_values[k]);
+}
+
 RnStatus
 rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
 				 const RnModelBatch *batch, rn_real *values)
 {
 	RnProfile	profile;
-	RnGraph    *graph;
-	RnPass		pass;
+	RnGraph    *graph = NULL;
+	rn_real    *vector = NULL;
 
 	if (!rn_model_wants_profile(model))
 		return RN_OK;
-	RN_TRY(rn_graph_create(ctx, kernels, lane, &graph));
-	memset(&pass, 0, sizeof(pass));
-	pass.params = &model->params;
-	pass.values = values;
+	memset(&profile, 0, sizeof(profile));
 	profile.note = note;
 	profile.ctx = ctx;
 	profile.kernels = kernels;
 	profile.values = values;
-	rn_graph_begin(graph, &pass);
-	rn_model_run(model, graph, batch, &profile, NULL);
-	rn_graph_forward(ctx, graph);
+	if (make_room(ctx, model, &profile, &vector) == RN_OK && rn_graph_create(ctx, kernels, lane, &graph) == RN_OK)
+		run_pass(ctx, model, graph, lane, batch, &profile, vector);
 	rn_graph_free(graph);
+	free(profile.later);
+	free(profile.later_values);
+	free(vector);
 	return ctx->status;
 }

@@ -4,6 +4,7 @@
  *
  * test/unit/golden_profile.c
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,28 +36,14 @@ compare_stack(GoldenCase *this_case, const rn_real *values, RnStack stack, const
 	golden_compare_all(this_case, GOLDEN_DIAGNOSTIC, name, omegas, n);
 }
 
-/* The case's weights, but omegas as a fresh model has them; the batch is one of its own. */
-void
-golden_check_profile(GoldenCase *this_case)
+/* The case's weights, but omegas as a fresh model has them. */
+static void
+fresh_values(GoldenCase *this_case, rn_real *host)
 {
-	const GoldenRecord *source = golden_find(this_case->file, "profile.src");
-	const GoldenRecord *in = golden_find(this_case->file, "profile.prev");
-	const RnKernels *kernels = this_case->kernels;
-	RnContext  *ctx = &this_case->ctx;
-	size_t		bytes = this_case->size * sizeof(rn_real);
-	int32_t    *integers = NULL;
-	rn_real    *host = malloc(bytes);
-	rn_real    *values = NULL;
-	RnModelBatch batch;
 	int			p,
 				k;
 
-	if (source == NULL || host == NULL || ctx->status != RN_OK)
-	{
-		free(host);
-		return;
-	}
-	memcpy(host, this_case->host, bytes);
+	memcpy(host, this_case->host, this_case->size * sizeof(rn_real));
 	for (p = 0; p < this_case->n_params; p++)
 	{
 		const RnParam *param = golden_param(this_case, this_case->params[p]);
@@ -64,16 +51,59 @@ golden_check_profile(GoldenCase *this_case)
 		for (k = 0; k < param->cols && strstr(param->name, ".omega") != NULL; k++)
 			host[param->offset + k] = 1;
 	}
-	if (golden_batch(this_case, source, in, in, &batch, &integers) == 0 &&
-		kernels->allocate(ctx, bytes, (void **) &values) == RN_OK)
+}
+
+/* A model that measures in this way, on the batch. */
+static void
+check_way(GoldenCase *this_case, const char *option, const char *name, const RnModelBatch *batch, rn_real *host)
+{
+	const RnKernels *kernels = this_case->kernels;
+	RnContext  *ctx = &this_case->ctx;
+	size_t		bytes = this_case->size * sizeof(rn_real);
+	RnConfig	config = this_case->config;
+	RnModel    *model = NULL;
+	rn_real    *values = NULL;
+	char		record[64];
+
+	fresh_values(this_case, host);
+	if (rn_config_set(ctx, &config, "admin_omega", option) == RN_OK)
 	{
-		kernels->copy_in(this_case->lane, values, host, bytes);
-		rn_model_profile(ctx, this_case->model, kernels, this_case->lane, &batch, values);
-		kernels->copy_out(this_case->lane, host, values, bytes);
-		kernels->synchronize(ctx, this_case->lane);
-		compare_stack(this_case, host, RN_STACK_ENCODER, "profile.running.enc.omega");
-		compare_stack(this_case, host, RN_STACK_DECODER, "profile.running.dec.omega");
-		kernels->release(values, bytes);
+		config.vocab_size = this_case->config.vocab_size;
+		if (rn_model_create(ctx, &config, &this_case->special, 32, &model) == RN_OK &&
+			kernels->allocate(ctx, bytes, (void **) &values) == RN_OK)
+		{
+			kernels->copy_in(this_case->lane, values, host, bytes);
+			rn_model_profile(ctx, model, kernels, this_case->lane, batch, values);
+			kernels->copy_out(this_case->lane, host, values, bytes);
+			kernels->synchronize(ctx, this_case->lane);
+			snprintf(record, sizeof(record), "profile.%s.enc.omega", name);
+			compare_stack(this_case, host, RN_STACK_ENCODER, record);
+			snprintf(record, sizeof(record), "profile.%s.dec.omega", name);
+			compare_stack(this_case, host, RN_STACK_DECODER, record);
+			kernels->release(values, bytes);
+		}
+	}
+	rn_model_free(model);
+}
+
+/* The batch is one of its own. */
+void
+golden_check_profile(GoldenCase *this_case)
+{
+	const GoldenRecord *source = golden_find(this_case->file, "profile.src");
+	const GoldenRecord *in = golden_find(this_case->file, "profile.prev");
+	RnContext  *ctx = &this_case->ctx;
+	int32_t    *integers = NULL;
+	rn_real    *host;
+	RnModelBatch batch;
+
+	if (source == NULL || ctx->status != RN_OK)
+		return;
+	host = malloc(this_case->size * sizeof(rn_real));
+	if (host != NULL && golden_batch(this_case, source, in, in, &batch, &integers) == 0)
+	{
+		check_way(this_case, "profile", "running", &batch, host);
+		check_way(this_case, "profile_ones", "ones", &batch, host);
 	}
 	if (ctx->status != RN_OK)
 		golden_fail(this_case, "profile: %s", ctx->message);

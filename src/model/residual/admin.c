@@ -21,7 +21,8 @@ enum
 	OMEGA_PROFILE,
 	OMEGA_LOG,
 	OMEGA_SQRT,
-	OMEGA_ONE
+	OMEGA_ONE,
+	OMEGA_PROFILE_ONES
 };
 
 static double
@@ -55,17 +56,21 @@ admin_declare(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place)
 }
 
 /*
- * w_{i+1} = sqrt(Var[w_i x_{i-1}] + Var[f_i(x_{i-1})]), each w in use as soon
- * as it is found, as in the released code (the paper measures with w = 1).
+ * profile: w_{i+1} = sqrt(Var[w_i x_{i-1}] + Var[f_i(x_{i-1})]), each w in use
+ * as soon as it is found, as in the released code.  profile_ones: measured
+ * with w = 1, as in the paper, w_{i+1} = sqrt(Var[x_0] + sum_{j<=i} Var[f_j]).
  */
 static void
-admin_measured(const RnSchemeStack *stack, const RnPlace *place, double shortcut_variance, double branch_variance,
-			   const RnParam **param, double *value)
+admin_measured(const RnSchemeStack *stack, const RnPlace *place, const RnMeasured *measured, const RnParam **param,
+			   double *value, int *later)
 {
+	int			ones = stack->config->admin_omega == OMEGA_PROFILE_ONES;
+
 	*param = NULL;
-	if (stack->config->admin_omega == OMEGA_PROFILE && place->number + 1 < rn_stack_sublayers(stack))
+	if ((ones || stack->config->admin_omega == OMEGA_PROFILE) && place->number + 1 < rn_stack_sublayers(stack))
 		*param = rn_joint_param(stack, stack->joints[place->number + 1].omega);
-	*value = sqrt(shortcut_variance + branch_variance);
+	*value = ones ? sqrt(measured->input + measured->branches) : sqrt(measured->shortcut + measured->branch);
+	*later = ones;
 }
 
 const RnScheme rn_scheme_admin = {

@@ -93,6 +93,15 @@ typedef struct RnBranch
 	const RnParam *bias;
 } RnBranch;
 
+/* Variances over all rows and features, factors included, of a batch before training. */
+typedef struct RnMeasured
+{
+	double		shortcut;		/* of this sublayer */
+	double		branch;
+	double		input;			/* the shortcut of the stack's first sublayer */
+	double		branches;		/* sum over the sublayers up to this one */
+} RnMeasured;
+
 /* What a weight matrix does, for schemes that begin with other weights. */
 typedef enum RnWeightRole
 {
@@ -122,12 +131,11 @@ struct RnScheme
 	void		(*initialize) (const RnSchemeStack *stack, rn_real *values);
 
 	/*
-	 * + A sublayer has been measured before training: the variances of its shortcut and of its branch, factors
-	 * included, over all rows and features.  Gives the value with which every entry of *param begins, a vector that
-	 * later sublayers read; *param NULL: none.
+	 * + A sublayer has been measured before training.  Gives the value with which every entry of *param begins, a
+	 * vector that later sublayers read; *param NULL: none.  *later: set it when all have been measured, not at once.
 	 */
-	void		(*measured) (const RnSchemeStack *stack, const RnPlace *place, double shortcut_variance,
-							 double branch_variance, const RnParam **param, double *value);
+	void		(*measured) (const RnSchemeStack *stack, const RnPlace *place, const RnMeasured *measured,
+							 const RnParam **param, double *value, int *later);
 
 	/* + The stack begins, stream->x being its input; a layer begins; a layer has ended. */
 	void		(*begin) (const RnSchemeStack *stack, RnStream *stream);
