@@ -98,7 +98,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch models privileges inspect diagnose plots evaluate compare sweep decoder damaged
+REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch models privileges inspect diagnose plots evaluate compare sweep decoder fold damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)
@@ -205,6 +205,7 @@ ENGINE_OBJS = \
 	src/model/joined.o \
 	src/model/decoder.o \
 	src/model/profile.o \
+	src/model/fold.o \
 	src/model/residual/schemes.o \
 	src/model/residual/joint.o \
 	src/model/residual/residual.o \
@@ -441,7 +442,7 @@ clean-engine:
 # ---- tests ----
 
 # Programs without a server; each prints TAP.  What they are made of beside the engine:
-PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile
+PARTS_golden = golden_file golden_case golden_training golden_search golden_diagnostics golden_constants golden_profile golden_fold
 PARTS_test_base =
 PARTS_test_kernels =
 PARTS_test_kernels_attention =

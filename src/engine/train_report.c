@@ -145,8 +145,22 @@ send_trainer_parts(RnContext *ctx, RnJob *job, char *chunk)
 	return RN_OK;
 }
 
+/* A piece of a tensor as it is shown, or out of values when these are there. */
 static RnStatus
-send_weights(RnContext *ctx, RnJob *job, char *chunk)
+read_weights(RnContext *ctx, RnJob *job, const RnParam *param, const rn_real *values, size_t offset, char *chunk, size_t n)
+{
+	size_t		k;
+
+	if (values == NULL)
+		return rn_trainer_read_shown(ctx, job->trainer, param, offset, chunk, n);
+	for (k = 0; k < n / sizeof(float); k++)
+		((float *) chunk)[k] = (float) values[param->offset + offset / sizeof(float) + k];
+	return RN_OK;
+}
+
+/* values: instead of the trainer's, or NULL. */
+static RnStatus
+send_weights(RnContext *ctx, RnJob *job, const rn_real *values, const RnFolded *folded, char *chunk)
 {
 	const RnParams *params = rn_model_params(job->model);
 	int			p;
@@ -154,14 +168,14 @@ send_weights(RnContext *ctx, RnJob *job, char *chunk)
 	for (p = 0; p < params->count; p++)
 	{
 		const RnParam *param = &params->items[p];
-		size_t		size = rn_param_size(param) * sizeof(float);
+		size_t		size = rn_folded_away(folded, param) ? 0 : rn_param_size(param) * sizeof(float);
 		size_t		offset = 0;
 
 		while (offset < size)
 		{
 			size_t		n = size - offset < RN_CHUNK ? size - offset : RN_CHUNK;
 
-			RN_TRY(rn_trainer_read_shown(ctx, job->trainer, param, offset, chunk, n));
+			RN_TRY(read_weights(ctx, job, param, values, offset, chunk, n));
 			begin_part(job, param->name, param, size, offset);
 			rn_write_bytes(&job->out, chunk, n);
 			RN_TRY(send_frame(ctx, job));
@@ -169,6 +183,41 @@ send_weights(RnContext *ctx, RnJob *job, char *chunk)
 		}
 	}
 	return RN_OK;
+}
+
+/* The shown weights with what the scheme allows folded in; *values is to be freed. */
+static RnStatus
+fold(RnContext *ctx, RnJob *job, char *chunk, rn_real **values, RnConfig *config, RnFolded *folded)
+{
+	const RnParams *params = rn_model_params(job->model);
+	size_t		bytes = params->size * sizeof(rn_real);
+	int			p;
+
+	*values = calloc(1, bytes);
+	if (*values == NULL)
+		return rn_out_of_memory(ctx, bytes);
+	for (p = 0; p < params->count && ctx->status == RN_OK; p++)
+	{
+		const RnParam *param = &params->items[p];
+		size_t		size = rn_param_size(param) * sizeof(float);
+		size_t		offset;
+
+		for (offset = 0; offset < size; offset += RN_CHUNK)
+		{
+			size_t		n = size - offset < RN_CHUNK ? size - offset : RN_CHUNK;
+			size_t		k;
+
+			if (rn_trainer_read_shown(ctx, job->trainer, param, offset, chunk, n) != RN_OK)
+				break;
+			for (k = 0; k < n / sizeof(float); k++)
+				(*values)[param->offset + offset / sizeof(float) + k] = ((const float *) chunk)[k];
+		}
+	}
+	if (ctx->status == RN_OK)
+		rn_model_fold(job->model, *values, config, folded);
+	if (folded->stack[0] || folded->stack[1])
+		config->fold_omega = config->admin_omega = 0;	/* options of a scheme that is no more */
+	return ctx->status;
 }
 
 RnStatus
@@ -196,9 +245,8 @@ rn_report_checkpoint(RnContext *ctx, RnJob *job)
 
 /* Every option, as it was in the end; shorthands say nothing that their fields do not. */
 static void
-write_configuration(RnJob *job)
+write_configuration(RnJob *job, RnConfig config)
 {
-	RnConfig	config = job->config;
 	const RnOption *options;
 	char		value[512];
 	uint32_t	n = 0;
@@ -223,18 +271,26 @@ write_configuration(RnJob *job)
 RnStatus
 rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 {
-	char	   *chunk;
+	RnConfig	config = job->config;
+	RnFolded	folded = {{0, 0}};
+	rn_real    *values = NULL;
+	char	   *chunk = malloc(RN_CHUNK);
 
+	if (chunk == NULL)
+		return rn_out_of_memory(ctx, RN_CHUNK);
+	if (config.fold_omega && fold(ctx, job, chunk, &values, &config, &folded) != RN_OK)
+	{
+		free(chunk);
+		return ctx->status;
+	}
 	rn_write_begin(&job->out, RN_MODEL, 0);
 	rn_write_i64(&job->out, rn_trainer_steps(job->trainer));
 	rn_write_f64(&job->out, scores->loss);
 	rn_write_f64(&job->out, scores->bleu);
-	write_configuration(job);
-	RN_TRY(send_frame(ctx, job));
-	chunk = malloc(RN_CHUNK);
-	if (chunk == NULL)
-		return rn_out_of_memory(ctx, RN_CHUNK);
-	send_weights(ctx, job, chunk);
+	write_configuration(job, config);
+	if (send_frame(ctx, job) == RN_OK)
+		send_weights(ctx, job, values, &folded, chunk);
+	free(values);
 	free(chunk);
 	if (ctx->status != RN_OK)
 		return ctx->status;

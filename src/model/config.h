@@ -55,6 +55,7 @@ typedef struct RnConfig
 	double		decoder_alpha;
 	double		branch_scale;	/* fixed scale: c */
 	int			admin_omega;	/* 0 profile, 1 log (admin-torch), 2 constant sqrt(N), 3 one, 4 profile with ones */
+	int			fold_omega;		/* Admin: end as a plain Post-LN model */
 	int			scale_init;		/* B2T: initial weights times L^-1/2 */
 
 	/* text */

@@ -88,6 +88,9 @@ static const RnOption options[] = {
 	{"admin_omega", RN_GROUP_MODEL, RN_OPTION_CHOICE, "profile", NULL, NULL, omegas, "",
 		"Admin: how w begins: measured before training, by depth for a logarithmic output change, "
 		"by depth for a constant one, one, or measured with w = 1 in all sublayers.", FIELD(admin_omega)},
+	{"fold_omega", RN_GROUP_MODEL, RN_OPTION_BOOLEAN, "off", NULL, NULL, NULL, "",
+		"Admin: the first w of a stack stays 1, and when training ends w is folded into a plain Post-LN model that computes "
+		"the same.", FIELD(fold_omega)},
 	{"scale_init", RN_GROUP_MODEL, RN_OPTION_BOOLEAN, "on", NULL, NULL, NULL, "",
 		"B2T: multiply a stack's initial weight matrices by one over the root of its depth.", FIELD(scale_init)},
 

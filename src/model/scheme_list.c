@@ -67,7 +67,7 @@ static const RnSchemeInfo schemes[] = {
 		"admin", "Admin",
 		"x = LN(w * x + f(x)), w a trained vector for each sublayer; out = x",
 		"d a sublayer", "one multiply an element and sublayer",
-		"admin_omega", "",
+		"admin_omega fold_omega", "",
 		"Understanding the Difficulty of Training Transformers, arXiv 2004.08249"
 	},
 	{

@@ -50,6 +50,21 @@ extern int	rn_model_wants_profile(const RnModel *model);
 extern RnStatus rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
 								 const RnModelBatch *batch, rn_real *values);
 
+/*
+ * Some schemes (Admin) have factors that can be folded into the weights when
+ * training is over.  values: flat, host; changed in place.  The schemes that
+ * remain are set in config; parameters for which rn_folded_away says so have
+ * no place in a model of that configuration.  A stack whose factors cannot be
+ * folded (the first is not 1, or one is nearly 0) stays as it is.
+ */
+typedef struct RnFolded
+{
+	int			stack[2];		/* encoder, decoder: was it folded? */
+} RnFolded;
+
+extern void rn_model_fold(const RnModel *model, rn_real *values, RnConfig *config, RnFolded *folded);
+extern int	rn_folded_away(const RnFolded *folded, const RnParam *param);
+
 /* Else (architecture "decoder") one stack reads source and target as one sequence. */
 extern int	rn_model_is_encoder_decoder(const RnModel *model);
 

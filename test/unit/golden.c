@@ -41,6 +41,7 @@ check_file(const char *path, const RnKernels *kernels)
 	{
 		golden_check_forward(&this_case);
 		golden_check_gradients(&this_case);
+		golden_check_fold(&this_case);
 		if (rn_model_is_encoder_decoder(this_case.model))
 		{
 			golden_check_updates(&this_case);

@@ -15,6 +15,7 @@ extern void golden_check_updates(GoldenCase *this_case);
 extern void golden_check_search(GoldenCase *this_case);
 extern void golden_check_diagnostics(GoldenCase *this_case);
 extern void golden_check_profile(GoldenCase *this_case);
+extern void golden_check_fold(GoldenCase *this_case);
 extern void golden_check_constants(GoldenCase *this_case);
 
 #endif							/* GOLDEN_PARTS_H */

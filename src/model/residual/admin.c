@@ -7,6 +7,7 @@
  *
  * w_i is a trained vector.  It begins as measured on a batch (profile.c), or
  * as one number for the whole stack of N sublayers (Liu's later admin-torch).
+ * With option fold_omega it is folded away when training ends.
  *
  * src/model/residual/admin.c
  */
@@ -51,8 +52,12 @@ admin_join(const RnSchemeStack *stack, const RnPlace *place, RnJoin *join)
 static RnStatus
 admin_declare(RnContext *ctx, RnSchemeStack *stack, const RnPlace *place)
 {
-	return rn_declare_vector(ctx, stack, place, "omega", stack->config->d_model, RN_PARAM_SCHEME,
-							 first_omega(stack), &stack->joints[place->number].omega);
+	/* nothing stands before the first one that it could be folded into: it stays 1 */
+	int			fixed = stack->config->fold_omega && place->number == 0;
+
+	return rn_declare_vector(ctx, stack, place, "omega", stack->config->d_model,
+							 RN_PARAM_SCHEME | (fixed ? RN_PARAM_FROZEN : 0), fixed ? 1 : first_omega(stack),
+							 &stack->joints[place->number].omega);
 }
 
 /*
@@ -75,6 +80,7 @@ admin_measured(const RnSchemeStack *stack, const RnPlace *place, const RnMeasure
 
 const RnScheme rn_scheme_admin = {
 	.name = "admin",
+	.folded = "post",
 	.join = admin_join,
 	.declare = admin_declare,
 	.measured = admin_measured

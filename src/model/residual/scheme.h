@@ -119,6 +119,9 @@ struct RnScheme
 	const char *name;
 	int			sums_more;		/* a sublayer's sum takes in more than the sublayer below and the branch */
 
+	/* + The scheme that is left when every omega has been folded into norms and weights (fold.c). */
+	const char *folded;
+
 	/* How a sublayer is joined.  While parameters are being declared only the norm counts. */
 	void		(*join) (const RnSchemeStack *stack, const RnPlace *place, RnJoin *join);
 
