@@ -75,5 +75,5 @@ SELECT stack, attention, round(max(divergence) FILTER (WHERE how = 'none')::nume
 \echo
 \echo 6. What ResiDual costs over Post-LN: the paper says about 3 % of training time
 SELECT quantity, unit, value, post_norm, round(ratio::numeric, 4) AS ratio
-  FROM residual_cost('{"layers": 6, "d_model": 256, "d_ffn": 1024, "heads": 4, "batch_tokens": 1024, "max_length": 64, "vocab_size": 4000, "repeats": 7}');
+  FROM residual_cost('{"layers": 6, "d_model": 128, "d_ffn": 512, "heads": 4, "batch_tokens": 512, "max_length": 64, "vocab_size": 1000, "repeats": 101}');
 DROP TABLE fresh, gradients, ratios;
