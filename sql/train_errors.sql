@@ -87,7 +87,7 @@ SELECT * FROM options_refused('{"max_epochs": 0}');
 SELECT * FROM options_refused('{"schedule": "cosine"}');
 SELECT * FROM options_refused('{"learning_rate": 0}');
 SELECT * FROM options_refused('{"metric": "bleu", "validation": 0}');
-SELECT * FROM options_refused('{"average_checkpoints": 50}');
+SELECT * FROM options_refused('{"average_checkpoints": 101}');
 SELECT * FROM options_refused('{"device": "gpu"}');
 SELECT * FROM options_refused('{"scheme": "post", "dual_scale": 2}');
 

@@ -193,6 +193,8 @@ unknown_scheme(RnContext *ctx, const char *value)
 	rn_fail(ctx, RN_INVALID, "unrecognized residual scheme \"%.100s\"", value);
 	if (nearest != NULL)
 		rn_hint(ctx, "Perhaps you meant \"%s\".", nearest);
+	else
+		rn_hint(ctx, "The view residual_schemes lists what there is.");
 	return ctx->status;
 }
 

@@ -88,8 +88,6 @@ check_scheme_name(RnContext *ctx, const char *scheme)
 	rn_fail(ctx, RN_INVALID, "unrecognized residual scheme \"%.60s\"", scheme);
 	if (nearest != NULL)
 		rn_hint(ctx, "Perhaps you meant \"%s\".", nearest);
-	else
-		rn_hint(ctx, "The view residual_schemes lists what there is.");
 	return ctx->status;
 }
 

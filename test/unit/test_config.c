@@ -70,7 +70,7 @@ static const Refusal refusals[] = {
 	"Valid values are \"float32\", \"tf32\", \"bfloat16\", \"float16\".", NULL},
 	{"scheme", "resdual", "unrecognized residual scheme \"resdual\"", NULL, "Perhaps you meant \"residual\"."},
 	{"decoder_scheme", "prenorm", "unrecognized residual scheme \"prenorm\"", NULL, "Perhaps you meant \"pre\"."},
-	{"encoder_scheme", "", "unrecognized residual scheme \"\"", NULL, NULL}
+	{"encoder_scheme", "", "unrecognized residual scheme \"\"", NULL, "The view residual_schemes lists what there is."}
 };
 
 static int
