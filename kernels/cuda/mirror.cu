@@ -16,7 +16,8 @@
 #include <string.h>
 
 #define CHUNK			((size_t) 256 * 1024)	/* the least that is allocated at once */
-#define UPLOADS_MOST	((size_t) 8 << 20)		/* beyond it copies are forgotten */
+#define UPLOADS_MOST	((size_t) 8 << 20)		/* beyond it copies are forgotten, */
+#define ENTRIES_MOST	256						/* or beyond so many, as they are looked through */
 
 typedef struct Chunk
 {
@@ -203,7 +204,7 @@ rn_lane_upload(RnLane *lane, const void *host, size_t bytes)
 void
 rn_lane_uploads_settled(RnLane *lane)
 {
-	if (lane->uploads != NULL && lane->uploads->used > UPLOADS_MOST)
+	if (lane->uploads != NULL && (lane->uploads->used > UPLOADS_MOST || lane->uploads->n_entries > ENTRIES_MOST))
 		forget(lane->uploads);
 }
 

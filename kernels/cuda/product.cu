@@ -5,7 +5,9 @@
  * cuBLASLt counts by columns: a row-major C = A B is its C' = B' A'.  A plan
  * (what to compute and by which algorithm) is made for a shape when it is
  * first met, and kept; a table of limited size is enough, since batches of
- * one job have few shapes.  Sums are always kept in float32.
+ * one job have few shapes.  Which algorithms there are depends on how the
+ * matrices are aligned, too: parameters lie one after another, whatever their
+ * sizes.  Sums are always kept in float32.
  *
  * kernels/cuda/product.cu
  */
@@ -49,7 +51,10 @@ typedef struct Shape
 	int			ldb;
 	int			ldc;
 	int			reads_c;
-	int			bias;			/* a number is added to each column of C */
+	uint32_t	align_a;		/* bytes */
+	uint32_t	align_b;
+	uint32_t	align_c;
+	uint32_t	align_bias;		/* a number is added to each column of C; 0: none is */
 } Shape;
 
 typedef struct Plan
@@ -145,6 +150,29 @@ shape_hash(const Shape *shape)
 	return hash ^ hash >> 15;
 }
 
+/* What cuBLASLt may count upon: the caller's B is its A. */
+static cublasStatus_t
+state_alignments(cublasLtMatmulPreference_t preference, const Shape *s)
+{
+	const struct
+	{
+		cublasLtMatmulPreferenceAttributes_t attribute;
+		uint32_t	bytes;
+	}			alignments[] = {
+		{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, s->align_b},
+		{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, s->align_a},
+		{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, s->align_c},
+		{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s->align_c},
+	};
+	cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+	int			i;
+
+	for (i = 0; i < 4 && status == CUBLAS_STATUS_SUCCESS; i++)
+		status = cublasLtMatmulPreferenceSetAttribute(preference, alignments[i].attribute, &alignments[i].bytes,
+													  sizeof(alignments[i].bytes));
+	return status;
+}
+
 static cublasStatus_t
 choose_algorithm(Plan *plan)
 {
@@ -158,6 +186,8 @@ choose_algorithm(Plan *plan)
 	status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_size,
 												  sizeof(workspace_size));
 	if (status == CUBLAS_STATUS_SUCCESS)
+		status = state_alignments(preference, &plan->shape);
+	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatmulAlgoGetHeuristic(handle, plan->operation, plan->a, plan->b, plan->c, plan->c, preference, 1,
 												&result, &n);
 	cublasLtMatmulPreferenceDestroy(preference);
@@ -169,11 +199,11 @@ choose_algorithm(Plan *plan)
 
 /* The caller's B is the first matrix, A the second. */
 static cublasStatus_t
-make_plan(Plan *plan, const Shape *s)
+make_plan(Plan *plan, const Shape *s, const rn_real *bias)
 {
 	const cublasOperation_t first = s->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t second = s->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-	const cublasLtEpilogue_t epilogue = s->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+	const cublasLtEpilogue_t epilogue = bias != NULL ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 	cublasStatus_t status;
 
 	memset(plan, 0, sizeof(*plan));
@@ -185,6 +215,9 @@ make_plan(Plan *plan, const Shape *s)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second));
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue));
+	/* the choice of an algorithm looks at its alignment */
+	if (status == CUBLAS_STATUS_SUCCESS && bias != NULL)
+		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_32F, (uint64_t) (s->transpose_b ? s->k : s->n),
 											(uint64_t) (s->transpose_b ? s->n : s->k), s->ldb);
@@ -204,7 +237,7 @@ make_plan(Plan *plan, const Shape *s)
 
 /* The plan of a shape, made now if need be: in a free place, or in place of another. */
 static cublasStatus_t
-find_plan(const Shape *shape, Plan **result)
+find_plan(const Shape *shape, const rn_real *bias, Plan **result)
 {
 	const uint32_t hash = shape_hash(shape);
 	Plan	   *place = NULL;
@@ -228,7 +261,7 @@ find_plan(const Shape *shape, Plan **result)
 		drop_plan(place);
 	}
 	*result = place;
-	return make_plan(place, shape);
+	return make_plan(place, shape, bias);
 }
 
 /* ---- products ---- */
@@ -253,7 +286,7 @@ multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const
 {
 	const float scales[2] = {(float) alpha, (float) beta};
 	Plan	   *plan;
-	cublasStatus_t status = find_plan(shape, &plan);
+	cublasStatus_t status = find_plan(shape, bias, &plan);
 
 	if (status == CUBLAS_STATUS_SUCCESS && bias != NULL)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
@@ -261,6 +294,15 @@ multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const
 		return status;
 	return cublasLtMatmul(handle, plan->operation, &scales[0], b, plan->a, a, plan->b, &scales[1], c, plan->c, c, plan->c,
 						  &plan->algorithm, workspace, workspace_size, rn_lane_stream(lane));
+}
+
+/* The largest power of two that a place is a multiple of, as far as anybody asks. */
+static uint32_t
+alignment(const rn_real *at)
+{
+	const uintptr_t place = (uintptr_t) at | 256;
+
+	return (uint32_t) (place & -place);
 }
 
 static void
@@ -295,7 +337,8 @@ rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, in
 				double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 				double beta, rn_real *c, int ldc)
 {
-	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0, 0};
+	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0, alignment(a), alignment(b),
+		alignment(c), 0};
 
 	if (m <= 0 || n <= 0)
 		return;
@@ -309,7 +352,8 @@ void
 rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
 					   const rn_real *bias, rn_real *y)
 {
-	const Shape shape = {0, 1, rows, out, in, in, in, out, 0, bias != NULL};
+	const Shape shape = {0, 1, rows, out, in, in, in, out, 0, alignment(x), alignment(weight), alignment(y),
+		bias != NULL ? alignment(bias) : 0};
 
 	if (rows <= 0 || out <= 0)
 		return;

@@ -599,7 +599,12 @@ cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description, cublasLtMatmulD
 cublasStatus_t
 cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
 {
+	int			i;
+
+	/* data: bytes of workspace, then alignments of A, B, C and D */
 	*preference = new cublasLtMatmulPreferenceOpaque_t();
+	for (i = 1; i <= 4; i++)
+		(*preference)->data[i] = 256;
 	return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -614,9 +619,17 @@ cublasStatus_t
 cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
 									 cublasLtMatmulPreferenceAttributes_t attribute, const void *value, size_t bytes)
 {
-	if (attribute != CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
+	uint32_t	alignment;
+
+	if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
+		return SET(preference->data[0]);
+	if (attribute < CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES || attribute > CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)
 		return CUBLAS_STATUS_SUCCESS;
-	return SET(preference->data[0]);
+	if (bytes != sizeof(alignment))
+		return CUBLAS_STATUS_INVALID_VALUE;
+	memcpy(&alignment, value, sizeof(alignment));
+	preference->data[1 + attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES] = alignment;
+	return CUBLAS_STATUS_SUCCESS;
 }
 
 /* Two ways, so that who chooses between several can be tested. */
@@ -638,12 +651,20 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t descriptio
 		if (workspace > preference->data[0])
 			continue;
 		memset(&results[*n_found], 0, sizeof(results[0]));
+		memcpy(&results[*n_found].algo, preference, 5 * sizeof(uint64_t));
 		results[*n_found].algo.data[0] = workspace;
 		results[*n_found].workspaceSize = workspace;
 		results[*n_found].state = CUBLAS_STATUS_SUCCESS;
 		(*n_found)++;
 	}
 	return *n_found > 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+/* An algorithm works for matrices that lie as was said when it was chosen. */
+static bool
+is_aligned(const cublasLtMatmulAlgo_t *algorithm, int which, const void *matrix)
+{
+	return algorithm == NULL || algorithm->data[1 + which] == 0 || (uintptr_t) matrix % algorithm->data[1 + which] == 0;
 }
 
 cublasStatus_t
@@ -660,7 +681,8 @@ cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description, const void *a
 	if (p.description.pointer_mode != 0 || !is_known(p.description.epilogue) ||
 		p.description.scale_type != CUDA_R_32F)
 		return CUBLAS_STATUS_NOT_SUPPORTED;
-	if (!shapes_fit(p) || p.workspace_bytes > workspace_bytes)
+	if (!shapes_fit(p) || p.workspace_bytes > workspace_bytes || !is_aligned(algorithm, 0, a) ||
+		!is_aligned(algorithm, 1, b) || !is_aligned(algorithm, 2, c) || !is_aligned(algorithm, 3, d))
 		return CUBLAS_STATUS_INVALID_VALUE;
 	return enqueue(stream, [=] {run_product(p);}) == cudaSuccess ? CUBLAS_STATUS_SUCCESS :
 		CUBLAS_STATUS_EXECUTION_FAILED;
