@@ -137,6 +137,37 @@ test_short(void)
 	rn_writer_free(&writer);
 }
 
+/* Frames that were written elsewhere go behind those that are there. */
+static void
+test_frames(void)
+{
+	RnContext	ctx;
+	RnWriter	writer;
+	RnWriter	other;
+	RnInbox		inbox;
+	RnFrame		frame;
+	int			got;
+
+	rn_context_reset(&ctx);
+	rn_writer_init(&writer);
+	rn_writer_init(&other);
+	rn_inbox_init(&inbox);
+	rn_write_begin(&writer, RN_PING, 1);
+	rn_write_end(&ctx, &writer);
+	write_sample(&ctx, &other);
+	rn_write_frames(&writer, &other);
+	rn_write_begin(&writer, RN_PONG, 2);
+	rn_write_end(&ctx, &writer);
+	memcpy(rn_inbox_room(&inbox, writer.used), writer.bytes, writer.used);
+	rn_inbox_filled(&inbox, writer.used);
+	CHECK(rn_inbox_next(&ctx, &inbox, &frame, &got) == RN_OK && got && frame.type == RN_PING && frame.length == 0, "what was there");
+	CHECK(rn_inbox_next(&ctx, &inbox, &frame, &got) == RN_OK && got && sample_is_right(&frame), "a frame of another writer");
+	CHECK(rn_inbox_next(&ctx, &inbox, &frame, &got) == RN_OK && got && frame.type == RN_PONG && frame.id == 2, "and what came after it");
+	rn_writer_free(&writer);
+	rn_writer_free(&other);
+	rn_inbox_free(&inbox);
+}
+
 static void
 test_reader(void)
 {
@@ -278,6 +309,7 @@ main(void)
 {
 	test_values();
 	test_short();
+	test_frames();
 	test_reader();
 	test_limits();
 	test_peer();
