@@ -474,7 +474,7 @@ UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 # in float as it is installed, in double as the judge, in double with sanitizers
 UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
-UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_translator test_queue
+UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_decoding test_translator test_queue
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))

@@ -396,7 +396,7 @@ test_exhaustive(const char *what, const int32_t *prefix, int n_prefix, const Wis
 	for (a = 0; a < n_answers; a++)
 	{
 		int			good = answers[a].n > min_length && answers[a].n > n_prefix &&
-			memcmp(answers[a].ids, prefix, n_prefix * sizeof(int32_t)) == 0;
+			(n_prefix == 0 || memcmp(answers[a].ids, prefix, n_prefix * sizeof(int32_t)) == 0);
 
 		for (i = 0; i < n_wishes; i++)
 			good &= times(answers[a].ids, answers[a].n, wishes[i].ids, wishes[i].n) >= wishes[i].wanted;
