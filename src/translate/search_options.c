@@ -330,6 +330,5 @@ rn_search_check(RnContext *ctx, RnSearchOptions *options)
 		rn_hint(ctx, "Add \"sampling\": true.");
 		return ctx->status;
 	}
-	RN_TRY(check_lengths(ctx, options));
-	return RN_OK;
+	return check_lengths(ctx, options);
 }
