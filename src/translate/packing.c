@@ -66,6 +66,17 @@ most_at_once(const RnTranslator *translator)
 	return fit < RN_BATCH_PIECES ? (long) fit : RN_BATCH_PIECES;
 }
 
+/*
+ * Hypotheses at once.  On the CPU keys, values and logits of a batch then lie
+ * in the second-level cache, which saves more than larger products would; a
+ * GPU has work for as many as it is given.
+ */
+static int
+most_rows(const RnTranslator *translator)
+{
+	return translator->kernels->host_memory ? RN_CPU_BATCH_ROWS : RN_BATCH_ROWS;
+}
+
 int
 rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n)
 {
@@ -80,7 +91,7 @@ rn_batch_size(const RnTranslator *translator, const RnCutText *pieces, int n)
 
 		rows += more;
 		cost += (long) (pieces[size].n + 1) * more;
-		if (rows > RN_BATCH_ROWS || cost > most)
+		if (rows > most_rows(translator) || cost > most)
 			break;
 	}
 	return size > 0 ? size : 1;

@@ -22,6 +22,7 @@ typedef struct RnTranslator RnTranslator;
  * their sources times beam.  More texts than that make several batches.
  */
 #define RN_BATCH_ROWS	128
+#define RN_CPU_BATCH_ROWS 32	/* on the CPU */
 #define RN_BATCH_PIECES 4096
 
 extern RnStatus rn_translator_create(RnContext *ctx, const RnModel *model, const rn_real *values,

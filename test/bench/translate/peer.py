@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """CTranslate2 with the weights, sentences and settings that search.c or run.sh left in a folder.
 
-usage: peer.py FOLDER LAYERS HEADS [--type int8] [--beam 1] [--batch 32] [--inter 1] [--secs 5] [--check]
+usage: peer.py FOLDER LAYERS HEADS [--type int8] [--beam 1] [--batch 32] [--secs 5] [--check | --column | --singles N]
 
 The answer's length is fixed to the longest source of a batch, as in search.c.  --check compares with
 FOLDER/answers.txt instead of measuring.  Time is the process's own (user and system), the median over rounds.
+--column and --singles serve run.sh: sentences of random ids with the lengths of FOLDER/lengths.txt and answers of 17,
+all of them by two translators of one thread, or one after another by one.
 """
 import argparse
 import json
 import os
+import random
+import resource
 import statistics
 import sys
 import time
@@ -84,11 +88,43 @@ def write_model(folder, out, layers, heads, precision):
     spec.optimize(quantization=None if precision == "float32" else precision)
     os.makedirs(out, exist_ok=True)
     spec.save(out)
+    return vocabulary
 
 
 def batches(folder, size):
     lines = [line.split() for line in open(folder + "/sentences.txt")]
     return [lines[i:i + size] for i in range(0, len(lines), size)]
+
+
+def columns(folder, vocabulary):
+    """Sentences as run.sh's, longest first, as ours sorts them within a batch."""
+    r = random.Random(3)
+    lengths = [int(line) for line in open(folder + "/lengths.txt")]
+    return [[str(r.randrange(4, vocabulary)) for _ in range(n)] + [END] for n in lengths]
+
+
+def column(a, out, vocabulary):
+    translator = ctranslate2.Translator(out, device="cpu", compute_type=a.type, inter_threads=2, intra_threads=1)
+    sentences = columns(a.folder, vocabulary)
+    run = lambda part: translator.translate_batch(part, beam_size=a.beam, min_decoding_length=17, max_decoding_length=17,
+                                                  max_batch_size=32, length_penalty=1)
+    run(sentences[:64])
+    before, start = time.process_time(), time.perf_counter()
+    run(sentences)
+    print(json.dumps({"who": "CTranslate2", "what": "column", "precision": a.type, "beam": a.beam, "rows": len(sentences),
+                      "seconds": time.perf_counter() - start, "cpu": time.process_time() - before}))
+
+
+def singles(a, out, vocabulary):
+    translator = ctranslate2.Translator(out, device="cpu", compute_type=a.type, inter_threads=1, intra_threads=1)
+    times = []
+    for sentence in columns(a.folder, vocabulary)[:a.singles]:
+        start = time.perf_counter()
+        translator.translate_batch([sentence], beam_size=a.beam, min_decoding_length=17, max_decoding_length=17)
+        times.append(1e3 * (time.perf_counter() - start))
+    times.sort()
+    print(json.dumps({"who": "CTranslate2", "what": "singles", "p50": times[len(times) // 2], "p99": times[int(len(times) * .99)],
+                      "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 
 
 def main():
@@ -101,9 +137,14 @@ def main():
     ap.add_argument("--batch", type=int, default=32)
     ap.add_argument("--secs", type=float, default=5)
     ap.add_argument("--check", action="store_true")
+    ap.add_argument("--column", action="store_true")
+    ap.add_argument("--singles", type=int, default=0)
     a = ap.parse_args()
     out = f"{a.folder}/ct2-{a.type}"
-    write_model(a.folder, out, a.layers, a.heads, a.type)
+    vocabulary = write_model(a.folder, out, a.layers, a.heads, a.type)
+    if a.column or a.singles:
+        (column if a.column else singles)(a, out, vocabulary)
+        return
     translator = ctranslate2.Translator(out, device="cpu", compute_type=a.type, inter_threads=1, intra_threads=1)
     todo = batches(a.folder, a.batch)
 

@@ -97,8 +97,12 @@ write_model(const char *folder, const RnModel *model, const rn_real *values)
 				s;
 
 	for (i = 0; i < params->count; i++)
-		fprintf(names, "%s %d %d\n", params->items[i].name, params->items[i].rows, params->items[i].cols);
-	fwrite(values, sizeof(rn_real), params->size, numbers);
+	{
+		const RnParam *param = &params->items[i];
+
+		fprintf(names, "%s %d %d\n", param->name, param->rows, param->cols);
+		fwrite(values + param->offset, sizeof(rn_real), rn_param_size(param), numbers);
+	}
 	for (s = 0; s < N_SENTENCES; s++)
 		for (i = 0; i < lengths[s]; i++)
 			fprintf(sentences, "%d%c", ids[s][i], i + 1 < lengths[s] ? ' ' : '\n');
