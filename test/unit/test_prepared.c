@@ -82,10 +82,11 @@ exact_distance(Device *device, const Shape *s, int extreme, int with_bias)
 	for (i = 0; i < s->m; i++)
 		for (j = 0; j < s->n; j++)
 		{
-			double		truth = with_bias ? bias[j] : 0;
+			double		truth = 0;	/* exact until the bias comes in */
 
 			for (p = 0; p < s->k; p++)
 				truth += (double) x[i * (s->k + 3) + p] * w[(size_t) j * s->k + p];
+			truth += with_bias ? bias[j] : 0;
 			worst = fmax(worst, fabs(y[i * (s->n + 2) + j] - truth) / fmax(1, fabs(truth)));
 		}
 	free(x);
