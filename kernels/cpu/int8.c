@@ -325,10 +325,12 @@ rn_int8_product(RnLane *lane, const RnPrepared *w, int m, const rn_real *x, long
 			int32_t    *to = rows.x + i * rows.ld;
 
 			if (w->quads)
+			{
 				rows.scales[i] = rn_quantise_bytes(w->k, x + i * ldx, (int8_t *) to, &rows.corrections[i]);
+				rows.corrections[i] *= 128;
+			}
 			else
 				rows.scales[i] = rn_quantise_shorts(w->k, x + i * ldx, (int16_t *) to);
-			rows.corrections[i] *= 128;
 		}
 		multiply(w, n, &rows, bias, y, ldy);
 	}
