@@ -325,9 +325,9 @@ residual_engine: build/float/residual_engine
 
 # ---- residual_cuda.so: the CUDA device, a library of its own that the engine opens on demand ----
 
-# Built by "make WITH_CUDA=yes", for every architecture, which takes minutes.  nvcc need not be in the PATH.
+# Built where there is an nvcc, which need not be in the PATH; for every architecture, which takes minutes: WITH_CUDA=no leaves it out.
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-WITH_CUDA ?= no
+WITH_CUDA ?= $(if $(NVCC),yes,no)
 
 # in reading order
 CUDA_SOURCES = \
@@ -364,7 +364,7 @@ CUDA_LIBS = -lcublasLt -ldl -lpthread
 cuda: cuda-$(WITH_CUDA)
 cuda-yes: residual_cuda.so
 cuda-no:
-	@echo "residual: without the CUDA device$(if $(NVCC),; make WITH_CUDA=yes builds it)"
+	@echo "residual: built without the CUDA device$(if $(NVCC),: WITH_CUDA=no,: nvcc not found)"
 
 # what ptxas says of registers and spills is kept beside the object, for test/cuda.sh
 build/cuda/%.o: %.cu

@@ -48,9 +48,11 @@ else
 	give_to_server() { :; }
 fi
 
-# build_and_stage: build, install under $WORK/stage
+# build_and_stage: build, install under $WORK/stage; the CUDA device, which takes minutes, where there is a GPU
 build_and_stage()
 {
+	WITH_CUDA=${WITH_CUDA:-$([ -e /dev/nvidiactl ] && echo yes || echo no)}
+	export WITH_CUDA
 	PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 	[ -x "$PG_CONFIG" ] || PG_CONFIG=$(command -v pg_config)
 	PG_BIN=$("$PG_CONFIG" --bindir)

@@ -5,7 +5,7 @@
 #
 # FOLDER holds train.en.gz, train.de.gz, val.en.gz, val.de.gz (29,000 and 1,014 lines).  STEPS, THREADS, SEED in the
 # environment.  Schemes train side by side, THREADS threads each.  Prints each run's curve and, on the validation part, BLEU and
-# chrF with beam 5 of the averaged checkpoints.
+# chrF with beam 5 of the averaged checkpoints, in float32 and with int8 weights.
 data=$(realpath "$1") || exit 1
 shift
 schemes=${*:-residual post}
@@ -40,5 +40,8 @@ psql -X -c "SELECT model, state, error FROM residual_jobs"
 psql -X -c "SELECT model, step, round(epoch::numeric, 1) AS epoch, round(t.loss::numeric, 3) AS loss, round(validation_loss::numeric, 3) AS validation_loss,
 	round(validation_bleu::numeric, 2) AS bleu, round(seconds::numeric) AS seconds FROM residual_training_log t JOIN residual_jobs USING (job) ORDER BY job, step"
 for scheme in $schemes; do
-	psql -X -c "SELECT '$scheme' AS scheme, metric, round(value::numeric, 2) AS value FROM residual_evaluate('$scheme', 'val', 'en', 'de', '{\"beam\": 5, \"length_penalty\": 1}')"
+	for precision in float32 int8; do
+		psql -X -c "SELECT '$scheme' AS scheme, '$precision' AS precision, metric, round(value::numeric, 2) AS value
+			FROM residual_evaluate('$scheme', 'val', 'en', 'de', '{\"beam\": 5, \"length_penalty\": 1, \"precision\": \"$precision\"}')"
+	done
 done
