@@ -67,6 +67,9 @@ for program in build/{float,double,checked,cudaemu}/test/{test_*,fuzz_*}; do
 	RESIDUAL_ENGINE=$PWD/build/float/residual_engine timeout 900 "$program" >"$WORK/unit.tap" 2>&1
 	count_tap "${label/\/test\//: }" "$WORK/unit.tap" $?
 done
+# once more with bounds that only an engine within the test can have
+timeout 900 build/float/test/test_server >"$WORK/unit.tap" 2>&1
+count_tap "float: test_server, small bounds" "$WORK/unit.tap" $?
 fi
 
 if wanted golden; then

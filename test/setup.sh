@@ -1,7 +1,7 @@
 # setup.sh: what make check and make demo need on a bare Debian 12; sourced.
 
 # packages that building, testing and the demo need
-RESIDUAL_PACKAGES="build-essential clang postgresql-15 postgresql-server-dev-15 libopenblas-dev libsentencepiece-dev libipc-run-perl python3 gnuplot-nox"
+RESIDUAL_PACKAGES="build-essential clang postgresql-15 postgresql-server-dev-15 libopenblas-dev libsentencepiece-dev sentencepiece libipc-run-perl python3 gnuplot-nox"
 
 say()
 {
