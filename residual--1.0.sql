@@ -507,7 +507,7 @@ CREATE FUNCTION residual_evaluate(model text, corpus regclass, source name, targ
                                   OUT metric text, OUT value double precision)
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_evaluate(text, regclass, name, name, jsonb)
-    IS 'translate a table''s rows and judge: loss, perplexity, BLEU, chrF, exact matches in per cent, sentences a second';
+    IS 'translate a table''s rows and judge: loss, perplexity, BLEU, chrF, exact matches in per cent, sentences a second; unscored: references too long for the model, not in loss and perplexity';
 
 CREATE FUNCTION residual_compare(model_1 text, model_2 text, corpus regclass, source name, target name, options jsonb DEFAULT '{}',
                                  OUT metric text, OUT score_1 double precision, OUT margin_1 double precision,

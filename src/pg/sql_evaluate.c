@@ -27,7 +27,8 @@ typedef struct Evaluation
 	ResTranslator *translating;
 	ResTranslator *scoring;
 	int64		sentences;
-	double		log_probability;	/* of all references */
+	int64		unscored;		/* of them, with a reference that the model cannot take in */
+	double		log_probability;	/* of all other references */
 	double		tokens;
 	double		seconds;		/* of translating */
 	RnJudgement judgement;
@@ -57,17 +58,19 @@ evaluate_page(void *arg, int n, text **sources, text **targets)
 		res_judge(&evaluation->judgement, answers[i].translation, targets[i]);
 		evaluation->log_probability += log_probabilities[i];
 		evaluation->tokens += tokens[i];
+		evaluation->unscored += tokens[i] == 0;
 	}
 	evaluation->sentences += n;
 }
 
 /* ---------- the function ---------- */
 
+/* NaN: there is none, NULL. */
 static void
 put_metric(ReturnSetInfo *result, const char *metric, double value)
 {
 	Datum		values[2];
-	bool		nulls[2] = {false, false};
+	bool		nulls[2] = {false, isnan(value)};
 
 	values[0] = CStringGetTextDatum(metric);
 	values[1] = Float8GetDatum(value);
@@ -122,9 +125,17 @@ residual_evaluate(PG_FUNCTION_ARGS)
 	if (evaluation.sentences == 0)
 		res_no_judged_pairs(table, skipped);
 
-	loss = -evaluation.log_probability / evaluation.tokens;
+	if (evaluation.unscored > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg(INT64_FORMAT " of " INT64_FORMAT " references are too long for model \"%s\"", evaluation.unscored,
+						evaluation.sentences, name),
+				 errdetail("The model takes at most %d pieces of a target: loss and perplexity are those of the other pairs.",
+						   res_translator_longest(evaluation.scoring) - 1)));
+	loss = evaluation.tokens > 0 ? -evaluation.log_probability / evaluation.tokens : NAN;
 	put_metric(result, "sentences", (double) evaluation.sentences);
 	put_metric(result, "skipped", (double) skipped);
+	put_metric(result, "unscored", (double) evaluation.unscored);
 	put_metric(result, "loss", loss);
 	put_metric(result, "perplexity", exp(loss));
 	for (measure = 0; measure < RN_MEASURES; measure++)

@@ -146,7 +146,12 @@ residual_score(PG_FUNCTION_ARGS)
 	source = PG_GETARG_TEXT_PP(0);
 	target = PG_GETARG_TEXT_PP(1);
 	res_score(translator, 1, &source, &target, &log_probability, &tokens);
-	if (translator->normalize && tokens > 0)
+	if (tokens == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("target is too long to be scored"),
+				 errdetail("The model takes at most %d pieces.", res_translator_longest(translator) - 1)));
+	if (translator->normalize)
 		log_probability /= tokens;
 	PG_RETURN_FLOAT8(log_probability);
 }

@@ -360,10 +360,10 @@ batch_size(int n, text *const *sources, text *const *targets)
 	return i;
 }
 
-/* Pieces that the model takes in, as its configuration says; 0: it does not. */
-static int
-longest_source(const ResModel *model)
+int
+res_translator_longest(const ResTranslator *translator)
 {
+	const ResModel *model = &translator->model;
 	Oid			types[] = {INT8OID, INT4OID};
 	Datum		values[2];
 	ResCatalog	catalog;
@@ -395,7 +395,7 @@ res_translator_report_cut(ResTranslator *translator, int n_cut, int n)
 			 errmsg("%d of %d texts are too long for model \"%s\": their ends were left out",
 					n_cut, n, translator->model.name),
 			 errdetail("The model takes in %d pieces of a text (max_length). Further texts of this statement are not reported.",
-					   longest_source(&translator->model)),
+					   res_translator_longest(translator)),
 			 errhint("Translate longer texts sentence by sentence.")));
 }
 

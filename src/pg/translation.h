@@ -84,9 +84,12 @@ extern ResAnswer *res_translate(ResTranslator *translator, int n, text *const *s
 /* n_cut of n texts were cut: the WARNING, if there is none yet. */
 extern void res_translator_report_cut(ResTranslator *translator, int n_cut, int n);
 
-/* log p(target | source), end included, and tokens of each pair. */
+/* log p(target | source), end included, and tokens of each pair: 0 where the target is longer than the model takes in. */
 extern void res_score(ResTranslator *translator, int n, text *const *sources, text *const *targets,
 					  double *log_probabilities, uint32 *tokens);
+
+/* Pieces that the model takes in of a text, as its configuration says (its end counts as one); 0: it does not. */
+extern int	res_translator_longest(const ResTranslator *translator);
 
 /* How the tasks with one text begin: the text is written, the answer's counts are still to be read. */
 extern void res_ask_about_text(ResTranslator *translator, text *source, RnReader *reader);

@@ -162,13 +162,30 @@ align_pair(RnContext *ctx, RnTranslator *translator, const RnCutText *source, co
 	return take_weights(ctx, translator, pass, alignment);
 }
 
+/* A target that is cut would be aligned as another text. */
+static RnStatus
+check_targets(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *targets)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (!targets[i].cut)
+			continue;
+		rn_fail(ctx, RN_LIMIT, "target is too long to be scored");
+		rn_detail(ctx, "The model takes at most %d pieces.", rn_most_pieces(translator));
+		return ctx->status;
+	}
+	return RN_OK;
+}
+
 static RnStatus
 align_all(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *sources, const RnCutText *targets,
 		  RnAlignment *alignments, const volatile int *stop)
 {
 	int			i;
 
-	RN_TRY(rn_check_targets(ctx, translator, n, targets));
+	RN_TRY(check_targets(ctx, translator, n, targets));
 	for (i = 0; i < n; i++)
 	{
 		RnStatus	status;

@@ -62,9 +62,6 @@ extern void rn_free_side(RnSide *side);
 /* A pass over whole sequences on the translator's graph. */
 extern void rn_begin_pass(RnTranslator *translator, const volatile int *stop);
 
-/* scorer.c: a target that is cut would have the probability of another; RN_LIMIT. */
-extern RnStatus rn_check_targets(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *targets);
-
 extern RnStatus rn_check_stop(RnContext *ctx, const volatile int *stop);
 
 #endif							/* RN_PACKING_H */

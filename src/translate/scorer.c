@@ -81,20 +81,15 @@ score_batch(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *so
 	return status;
 }
 
-RnStatus
-rn_check_targets(RnContext *ctx, const RnTranslator *translator, int n, const RnCutText *targets)
+/* How many from the first on are not cut; what is left of one that is would have the probability of another text. */
+static int
+whole_targets(int n, const RnCutText *targets)
 {
 	int			i;
 
-	for (i = 0; i < n; i++)
-	{
-		if (!targets[i].cut)
-			continue;
-		rn_fail(ctx, RN_LIMIT, "target is too long to be scored");
-		rn_detail(ctx, "The model takes at most %d pieces.", rn_most_pieces(translator));
-		return ctx->status;
-	}
-	return RN_OK;
+	for (i = 0; i < n && !targets[i].cut; i++)
+		;
+	return i;
 }
 
 static RnStatus
@@ -104,13 +99,21 @@ score_all(RnContext *ctx, RnTranslator *translator, int n, const RnCutText *sour
 	int			first;
 	int			size;
 
-	RN_TRY(rn_check_targets(ctx, translator, n, targets));
 	for (first = 0; first < n; first += size)
 	{
-		int			of_targets = rn_batch_size(translator, targets + first, n - first);
+		int			whole = whole_targets(n - first, targets + first);
+		int			of_targets;
 
+		if (whole == 0)
+		{
+			log_probabilities[first] = 0;
+			tokens[first] = 0;
+			size = 1;
+			continue;
+		}
 		RN_TRY(rn_check_stop(ctx, stop));
-		size = rn_batch_size(translator, sources + first, n - first);
+		size = rn_batch_size(translator, sources + first, whole);
+		of_targets = rn_batch_size(translator, targets + first, whole);
 		if (size > of_targets)
 			size = of_targets;
 		RN_TRY(score_batch(ctx, translator, size, sources + first, targets + first, log_probabilities + first,

@@ -60,7 +60,7 @@ extern RnStatus rn_translate(RnContext *ctx, RnTranslator *translator, const RnS
 							 const volatile int *stop);
 extern void rn_translations_free(RnTranslation *translations, int n);
 
-/* log p(target | source), end included, and its number of tokens. */
+/* log p(target | source), end included, and its number of tokens: 0 where a target is longer than the model takes in. */
 extern RnStatus rn_translator_score(RnContext *ctx, RnTranslator *translator, int n, const RnText *sources,
 									const RnText *targets, double *log_probabilities, int *tokens,
 									const volatile int *stop);

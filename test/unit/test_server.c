@@ -301,6 +301,8 @@ check_refusals(Client *client)
 	RnContext	error;
 	RnFrame		frame;
 	char		long_text[2000];
+	RnReader	reader;
+	int			wrong = 0;
 	int			i;
 
 	for (i = 0; i < (int) (sizeof(cases) / sizeof(cases[0])); i++)
@@ -322,20 +324,33 @@ check_refusals(Client *client)
 	write_request(client, 52, &model_key, RN_TASK_TRANSLATE, NULL, 0, many, NULL);
 	CHECK(exchange(client, &frame, RN_RESULT, 52) && wrong_answers(&frame, 0, expected, 0) == 0, "no text, no answer");
 
-	/* a target too long to be scored costs its own request only, though others are in the batch */
+	/* a target too long to be aligned costs its own request only, though others are in the batch */
 	toy_sentence(1, 60, long_text, sizeof(long_text));
 	pair[0] = texts[0];
 	pair[1].bytes = long_text;
 	pair[1].size = strlen(long_text);
-	write_request(client, 53, &model_key, RN_TASK_SCORE, NULL, 20, texts, texts + 20);
-	write_request(client, 54, &model_key, RN_TASK_SCORE, NULL, 2, texts, pair);
-	write_request(client, 55, &model_key, RN_TASK_SCORE, NULL, 20, texts, texts + 40);
+	write_request(client, 53, &model_key, RN_TASK_ALIGN, NULL, 20, texts, texts + 20);
+	write_request(client, 54, &model_key, RN_TASK_ALIGN, NULL, 2, texts, pair);
+	write_request(client, 55, &model_key, RN_TASK_ALIGN, NULL, 20, texts, texts + 40);
 	CHECK(exchange(client, &frame, RN_RESULT, 53), "the one before a bad text is answered");
 	CHECK(client_receive(client, &frame, DRIVER_SECONDS) == 1 && error_of(&frame, &error) == RN_LIMIT && frame.id == 54,
 		  "a bad text is an error of its request: %s", error.message);
 	CHECK(client_receive(client, &frame, DRIVER_SECONDS) == 1 && frame.type == RN_RESULT && frame.id == 55,
 		  "the one behind it is answered");
 	CHECK(translates(client, 56), "and the connection goes on");
+
+	/* one too long to be scored is answered with none of its tokens */
+	write_request(client, 57, &model_key, RN_TASK_SCORE, NULL, 2, texts, pair);
+	if (CHECK(exchange(client, &frame, RN_RESULT, 57), "scores, one target too long"))
+	{
+		rn_reader_init(&reader, &frame);
+		wrong += rn_read_u32(&reader) != 2;
+		wrong += !(rn_read_f64(&reader) < 0);
+		wrong += rn_read_u32(&reader) == 0;
+		(void) rn_read_f64(&reader);
+		wrong += rn_read_u32(&reader) != 0;
+		CHECK(wrong == 0, "only it is not scored");
+	}
 	free(many);
 }
 

@@ -296,6 +296,7 @@ test_scores(RnGraph *graph)
 	static RnText targets[N_TEXTS];
 	char		long_target[1000];
 	double		log_probabilities[N_TEXTS];
+	double		before[3];		/* of the pairs around number 7 */
 	int			tokens[N_TEXTS];
 	RnContext	ctx;
 	double		worst = 0;
@@ -314,8 +315,8 @@ test_scores(RnGraph *graph)
 		int32_t		target[MAX_LENGTH];
 		int			n_source = pieces_of(texts[i], source);
 		int			n_target = pieces_of(targets[i], target);
-		double		plain = plain_score(graph, source, n_source, target, n_target);
-		double		error = fabs(plain - log_probabilities[i]) / (1 + fabs(plain));
+		double		whole = plain_score(graph, source, n_source, target, n_target);
+		double		error = fabs(whole - log_probabilities[i]) / (1 + fabs(whole));
 
 		worst = !(error <= worst) ? error : worst;
 		wrong_length += tokens[i] != n_target;
@@ -324,8 +325,11 @@ test_scores(RnGraph *graph)
 		  "log p(target | source) is that of whole logits: largest difference %.1e", worst);
 	toy_sentence(1, 40, long_target, sizeof(long_target));
 	targets[7] = text_of(long_target);
-	CHECK(rn_translator_score(&ctx, translator, 8, texts, targets, log_probabilities, tokens, NULL) == RN_LIMIT,
-		  "a target too long to be scored is an error: %s", ctx.message);
+	for (i = 0; i < 3; i++)
+		before[i] = log_probabilities[6 + i];
+	CHECK(rn_translator_score(&ctx, translator, 9, texts, targets, log_probabilities, tokens, NULL) == RN_OK &&
+		  tokens[7] == 0 && tokens[6] > 0 && tokens[8] > 0 && fabs(log_probabilities[6] - before[0]) < 1e-4 &&
+		  fabs(log_probabilities[8] - before[2]) < 1e-4, "a target too long to be scored is left out, those beside it are not");
 }
 
 /* What the search says of its answers is what scoring them says: step by step equals at once. */
