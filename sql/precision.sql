@@ -49,7 +49,7 @@ SELECT residual_translate(array_agg(en ORDER BY en), 'whole', '{"precision": "in
 
 -- what training reads is not changed by it
 SET residual.precision = 'int8';
-SELECT options->>'precision' AS precision FROM residual_jobs WHERE model = 'whole';
+SELECT options->>'precision' AS precision FROM residual_jobs WHERE model = 'whole' ORDER BY job DESC LIMIT 1;
 RESET residual.precision;
 
 SELECT residual_drop_model('whole');

@@ -123,11 +123,12 @@ count_tap "pg_regress" "$WORK/regress.tap" $status
 [ $status = 0 ] || { keep=1; head -400 "$WORK/regression.diffs" 2>/dev/null; tail -5 "$WORK/regress.log"; }
 
 if ls test/isolation/specs/*.spec >/dev/null 2>&1; then
+	specs=$(basename -s .spec -a test/isolation/specs/*.spec)
 	cp -r test/isolation "$WORK/"
 	give_to_server "$WORK/isolation"
 	(cd "$WORK" && as_server "$(dirname "$PG_REGRESS")/../isolation/pg_isolation_regress" --inputdir="$WORK/isolation" \
 		--outputdir="$WORK/isolation" --bindir="$PG_BIN" --host="$PGHOST" --port="$PGPORT" --user=postgres \
-		--dbname=isolation $(basename -s .spec -a test/isolation/specs/*.spec)) >"$WORK/isolation.log" 2>&1
+		--dbname=isolation $specs) >"$WORK/isolation.log" 2>&1
 	status=$?
 	sed -nE 's/^test ([a-z_]+) +\.\.\. (ok|FAILED).*/\2 - \1/p' "$WORK/isolation.log" |
 		awk '/^ok/ {print "ok " NR " " $0} /^FAILED/ {print "not ok " NR " " $0}' >"$WORK/isolation.tap"

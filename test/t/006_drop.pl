@@ -45,12 +45,12 @@ $job = train($node, 'm', database => 'one', max_steps => 100000000);
 ok(wait_training($node, $job, 0, 'one'), 'a job');
 $engine = engine_pid($node, $job, 'one');
 $node->safe_psql('one', "BEGIN; DROP EXTENSION residual; CREATE EXTENSION residual;\n"
-	. "INSERT INTO residual.job (id, model, owner, corpus, source, target, options)\n"
-	. "VALUES ($job, 'm', 'postgres', 'corpus', 'source', 'target', '{}'); COMMIT");
+	. "INSERT INTO residual.job (id, model, owner, corpus, source, target, options, state)\n"
+	. "VALUES ($job, 'm', 'postgres', 'corpus', 'source', 'target', '{}', 'cancelled'); COMMIT");
 ok(wait_gone($engine, 10), 'a worker knows that another extension is not its own');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'residual training'"),
 	'and ends');
-is($node->safe_psql('one', "SELECT state, step IS NULL FROM residual_progress WHERE job = $job"), 'queued|t',
+is($node->safe_psql('one', "SELECT state, step IS NULL FROM residual_progress WHERE job = $job"), 'cancelled|t',
 	'and leaves the other one\'s job alone');
 
 # the database
