@@ -81,6 +81,29 @@ SELECT metric, score_1 = one.value AS one, score_2 = two.value AS two, differenc
   JOIN residual_evaluate('good', 'commands', 'command', 'actions', '{"beam": 2}') two USING (metric) ORDER BY metric;
 SELECT metric, difference, p_value FROM residual_compare('good', 'good', 'commands', 'command', 'actions', '{"limit": 5}');
 
+-- Answers much longer than their sources: what the corpus shows of lengths holds for validations and translations.
+CREATE TABLE signals AS
+SELECT x.* FROM (SELECT string_agg(chr(n), ' ' ORDER BY n) AS a, string_agg(chr(n), ' ' ORDER BY -n) AS z FROM generate_series(97, 122) n) s,
+       LATERAL (VALUES ('forth', a), ('back', z), ('shout', upper(a)), ('both', a || ' ' || z)) x(command, actions), generate_series(1, 10);
+SELECT residual_train('signals', 'signals', 'command', 'actions',
+    '{"layers": 1, "d_model": 32, "d_ffn": 64, "heads": 2, "max_length": 128, "threads": 1, "dropout": 0, "label_smoothing": 0,
+      "batch_tokens": 512, "learning_rate": 0.01, "warmup_steps": 20, "max_steps": 150, "validation": "signals"}') AS job \gset
+SELECT residual_wait(:job);
+SELECT configuration->'length_factor' = f.needed AS recorded, f.needed > '2' AS longer, round(validation_bleu::numeric, 6) AS bleu
+  FROM residual_versions v, (SELECT to_jsonb(max(ceil((cardinality(residual_tokenize(actions, 'signals')) - 10.0) /
+                                                      cardinality(residual_tokenize(command, 'signals'))))) AS needed
+                             FROM signals) f WHERE model = 'signals';
+SELECT round(value::numeric, 6) AS exact FROM residual_evaluate('signals', 'signals', 'command', 'actions') WHERE metric = 'exact_match';
+-- what is given stands
+SELECT residual_train('short', 'signals', 'command', 'actions',
+    '{"layers": 1, "d_model": 16, "d_ffn": 16, "heads": 2, "threads": 1, "max_steps": 1, "validation": "0", "length_factor": 1.5}') AS job \gset
+SELECT residual_wait(:job);
+SELECT configuration->'length_factor' AS length_factor FROM residual_versions WHERE model = 'short';
+SELECT residual_train('short', 'signals', 'command', 'actions', '{"from": "active", "length_factor": 3}');
+SELECT residual_train('short', 'signals', 'command', 'actions', '{"length_factor": -1}');
+SELECT residual_drop_model(m) FROM unnest(ARRAY['signals', 'short']) m;
+DROP TABLE signals;
+
 -- A text and its class: the label is a target like any other.
 CREATE TABLE reviews AS
 SELECT format('%s %s %s', a, n, v) AS review, CASE WHEN good THEN 'praise' ELSE 'blame' END AS label

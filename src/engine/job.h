@@ -24,6 +24,8 @@
 #include "train/trainer.h"
 #include "wire/protocol.h"
 
+#define RN_LENGTH_FACTOR_MOST	1000	/* as option length_factor has it */
+
 /* A held-out pair whose source is translated at every validation. */
 typedef struct RnSentence
 {
@@ -95,6 +97,7 @@ typedef struct RnJob
 	uint64_t	rows_empty;		/* with an empty side */
 	uint64_t	rows_long;		/* with more than max_length pieces */
 	uint64_t	rows_held_out;
+	uint64_t	lengths[RN_LENGTH_FACTOR_MOST + 1];	/* pairs to train on, by the length_factor that they need */
 
 	/* running */
 	double		started;		/* monotonic seconds */

@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "translate/search_options.h"
+
 #define LEARN_BYTES		(8.0 * 1024 * 1024)	/* of text that a tokenizer learns from, about */
 #define LOSS_PAIRS		5000.0	/* held-out pairs of which the loss is computed, about */
 #define SENTENCES		500		/* of them translated */
 #define SORT_MEMORY		((size_t) 16 * 1024 * 1024)
 #define HELD_OUT_MEMORY ((size_t) 1024 * 1024)
 #define EVALUATE_TOKENS	4096
+#define LONGER_PAIRS	1000	/* one of so many may be longer than length_factor allows */
 
 /* Is the number, seen as a fraction of all, below part? */
 static int
@@ -256,6 +259,36 @@ hold_out(RnContext *ctx, Encoding *encoding, const RnRow *row, const RnPair *pai
 	return keep_sentence(ctx, job, row);
 }
 
+static void
+note_lengths(RnJob *job, int n_source, int n_target)
+{
+	int			more = n_target - RN_LENGTH_OFFSET;
+	int			factor = more > 0 ? (more + n_source - 1) / n_source : 0;
+
+	job->lengths[factor < RN_LENGTH_FACTOR_MOST ? factor : RN_LENGTH_FACTOR_MOST]++;
+}
+
+/* What nearly all pairs keep to: a single pair that is not what it should be does not make all answers long. */
+static void
+settle_length_factor(RnJob *job)
+{
+	uint64_t	pairs = 0;
+	uint64_t	longer = 0;
+	int			factor;
+
+	if (job->config.length_factor > 0)
+		return;
+	for (factor = 0; factor <= RN_LENGTH_FACTOR_MOST; factor++)
+		pairs += job->lengths[factor];
+	for (factor = RN_LENGTH_FACTOR_MOST; factor > RN_LENGTH_FACTOR; factor--)
+	{
+		longer += job->lengths[factor];
+		if (longer > pairs / LONGER_PAIRS)
+			break;
+	}
+	job->config.length_factor = factor;
+}
+
 /* A row goes where it belongs. */
 static RnStatus
 sort_row(RnContext *ctx, Encoding *encoding, int number)
@@ -273,7 +306,10 @@ sort_row(RnContext *ctx, Encoding *encoding, int number)
 	else if (row->set == 1 || falls_below(row->hash[0], encoding->held_out))
 		return hold_out(ctx, encoding, row, &pair);
 	else
+	{
+		note_lengths(job, source->n, target->n);
 		return rn_corpus_add(ctx, job->training, row->hash, &pair);
+	}
 	return RN_OK;
 }
 
@@ -332,6 +368,7 @@ rn_job_encode_rows(RnContext *ctx, RnJob *job)
 		rn_corpus_create(ctx, &job->spill, SORT_MEMORY, &job->training) == RN_OK &&
 		rn_corpus_create(ctx, &job->spill, HELD_OUT_MEMORY, &job->held_out) == RN_OK)
 		encode_all(ctx, &encoding);
+	settle_length_factor(job);
 	free(encoding.failures);
 	return ctx->status;
 }

@@ -90,6 +90,7 @@ translate_sentences(RnContext *ctx, RnJob *job, double *bleu)
 	work.job = job;
 	rn_search_defaults(&work.options);
 	work.options.beam = job->config.validation_beam;
+	work.options.max_length_factor = job->config.length_factor;
 	work.failures = calloc((size_t) threads, sizeof(RnContext));
 	work.results = calloc((size_t) job->n_sentences, sizeof(RnTranslation));
 	if (work.failures == NULL || work.results == NULL)

@@ -64,6 +64,7 @@ typedef struct RnConfig
 	int			tokenizer;		/* 0 unigram, 1 bpe */
 	int			max_length;		/* pieces of one side, end included */
 	int			lowercase;
+	double		length_factor;	/* of an answer over its source, where a translation sets no length; 0: as the corpus has it */
 
 	/* optimisation */
 	double		learning_rate;

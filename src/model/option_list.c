@@ -103,6 +103,9 @@ static const RnOption options[] = {
 		"Longest side of a pair, end included: longer pairs are not trained on, longer texts are cut.", FIELD(max_length)},
 	{"lowercase", RN_GROUP_TEXT, RN_OPTION_BOOLEAN, "off", NULL, NULL, NULL, "",
 		"Fold text to lower case.", FIELD(lowercase)},
+	{"length_factor", RN_GROUP_TEXT, RN_OPTION_NUMBER, "0", "0", "1000", NULL, "",
+		"Where a translation sets no length, an answer may have this many times the pieces of its source and 10 more; "
+		"0: what 999 of 1000 pairs of the corpus keep to, and at least 2.", FIELD(length_factor)},
 
 	{"learning_rate", RN_GROUP_OPTIMISATION, RN_OPTION_NUMBER, "0.001", "0", "10", NULL, "",
 		"Peak learning rate.", FIELD(learning_rate)},

@@ -15,13 +15,6 @@
 #define FIELD(field)	offsetof(RnSearchOptions, field), sizeof(((RnSearchOptions *) 0)->field), 0
 #define NO_FIELD		0, 0, 0
 
-/*
- * Where no max_length is given an answer may be twice as long as its source
- * and a little more, which bounds what a model that fails to end can cost.
- */
-#define DEFAULT_FACTOR	2.0
-#define DEFAULT_OFFSET	10
-
 /* In the order of RnPrecision. */
 static const char *const precisions[] = {"float32", "int8", NULL};
 
@@ -34,7 +27,7 @@ static const RnOption options_table[] = {
 	{"min_length", RN_GROUP_TRANSLATION, RN_OPTION_INTEGER, "0", "0", "100000", NULL, "pieces",
 		"Shortest answer, as far as its longest allows.", FIELD(min_length)},
 	{"max_length", RN_GROUP_TRANSLATION, RN_OPTION_INTEGER, "0", "0", "100000", NULL, "pieces",
-		"Longest answer; 0 allows twice the pieces of its source and 10 more, within what the model can.",
+		"Longest answer; 0 allows length_factor (of the model, 2 or more) times the pieces of its source and 10 more.",
 		FIELD(max_length)},
 	{"n_best", RN_GROUP_TRANSLATION, RN_OPTION_INTEGER, "1", "1", "64", NULL, "answers",
 		"Answers given for each text, best first; at most beam, unless they are drawn or alternatives.", FIELD(n_best)},
@@ -92,8 +85,8 @@ rn_search_defaults(RnSearchOptions *options)
 static void
 settle_length(RnSearchOptions *options)
 {
-	options->max_length_factor = options->max_length > 0 ? 0 : DEFAULT_FACTOR;
-	options->max_length_offset = options->max_length > 0 ? 0 : DEFAULT_OFFSET;
+	options->max_length_factor = options->max_length > 0 ? 0 : RN_LENGTH_FACTOR;
+	options->max_length_offset = options->max_length > 0 ? 0 : RN_LENGTH_OFFSET;
 }
 
 static RnStatus

@@ -22,6 +22,14 @@ typedef enum RnPrecision
 
 #define RN_N_PRECISIONS	2
 
+/*
+ * Where no max_length is given an answer may be twice as long as its source
+ * and a little more, or as the model's length_factor says, which bounds what
+ * a model that fails to end can cost.
+ */
+#define RN_LENGTH_FACTOR	2.0
+#define RN_LENGTH_OFFSET	10
+
 typedef struct RnSearchOptions
 {
 	int			beam;			/* 1 .. RN_BEAM_MAX; 1: greedy */
@@ -29,7 +37,7 @@ typedef struct RnSearchOptions
 	double		length_penalty; /* exponent of the length in a score; 0: none */
 	int			min_length;		/* tokens of an answer without its end, at least (as far as max_length allows) */
 	int			max_length;		/* at most; 0: only the bounds below */
-	double		max_length_factor;	/* and at most this times the source's pieces ... */
+	double		max_length_factor;	/* and at most this (or the model's) times the source's pieces ... */
 	int			max_length_offset;	/* ... plus this; factor 0: no such bound */
 	int			sampling;		/* tokens are drawn instead of searched for */
 	double		temperature;	/* log-probabilities are divided by this before drawing */

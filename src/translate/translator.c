@@ -244,10 +244,23 @@ translate_all(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *o
 	return RN_OK;
 }
 
+/* Where the bound is that of the source's length, the model knows how much longer answers are. */
+static RnSearchOptions
+bounded_by_model(const RnTranslator *translator, const RnSearchOptions *options)
+{
+	RnSearchOptions own = *options;
+	double		factor = rn_model_config(translator->model)->length_factor;
+
+	if (factor > 0 && options->max_length_factor > 0)
+		own.max_length_factor = factor;
+	return own;
+}
+
 RnStatus
 rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnText *texts,
 			 const RnTerms *const *terms, RnTranslation *results, const volatile int *stop)
 {
+	RnSearchOptions own = bounded_by_model(translator, options);
 	RnTextDemand **demands;
 	RnCutText  *pieces;
 	RnStatus	status;
@@ -261,7 +274,7 @@ rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *op
 	status = rn_cut_texts(ctx, translator, n, texts, &pieces);
 	if (status == RN_OK)
 	{
-		status = translate_all(ctx, translator, options, n, texts, terms, pieces, demands, results, stop);
+		status = translate_all(ctx, translator, &own, n, texts, terms, pieces, demands, results, stop);
 		rn_free_cut_texts(pieces, n);
 	}
 	if (status != RN_OK)
