@@ -24,6 +24,17 @@ SELECT model, configuration->>'encoder_scheme' AS encoder, configuration->>'deco
   FROM residual_versions WHERE model IN ('folded', 'kept', 'one_stack', 'half') ORDER BY model;
 -- the factors were measured, and not all ones
 SELECT count(*) FILTER (WHERE w[1] > 1.05) > 0 AS measured FROM residual_weights('kept'), LATERAL residual_weight('kept', tensor) w WHERE tensor LIKE '%.omega';
+-- and is counted as what it is
+SELECT model, parameters = (SELECT sum(bytes) / 4 FROM residual_weights(model)) AS counted
+  FROM residual_versions WHERE model IN ('folded', 'kept', 'one_stack', 'half') ORDER BY model;
+-- the batch that was measured is told: the same for the same seed and rows, another for another seed
+SELECT train('other', '{"seed": 4, "max_steps": 1}') AS other, train('no_batch', '{"admin_omega": "sqrt", "max_steps": 1}') AS no_batch \gset
+SELECT residual_wait(:other), residual_wait(:no_batch);
+SELECT j.note = k.note AS same_batch, n.note IS NULL AS none, o.note <> k.note AS other_batch,
+       k.note ~ '^factors were measured on \d+ source and \d+ target tokens of the first batch, digest [0-9a-f]{32}$' AS told,
+       (regexp_match(k.note, '(\d+) target'))[1]::int BETWEEN 1 AND 256 AS within_a_batch
+  FROM residual_jobs k, residual_jobs j, residual_jobs o, residual_jobs n
+ WHERE k.model = 'kept' AND j.model = 'folded' AND o.job = :other AND n.job = :no_batch;
 -- outputs agree before and after: the loss that training found at its end is that of the folded model
 SELECT l.model, abs(l.nll - e.value) < 1e-4 AS agrees
   FROM (SELECT DISTINCT ON (j.model) j.model, t.validation_nll AS nll FROM residual_training_log t JOIN residual_jobs j USING (job)
@@ -32,7 +43,7 @@ SELECT l.model, abs(l.nll - e.value) < 1e-4 AS agrees
  WHERE e.metric = 'loss' ORDER BY l.model;
 -- training goes on from it as the Post-LN model that it is
 SELECT residual_train('folded', 'pairs', 'en', 'de', '{"from": "active", "scheme": "admin"}');
-SELECT residual_train('other', 'pairs', 'en', 'de', '{"scheme": "post", "fold_omega": true}');
-SELECT residual_drop_model(m) FROM unnest(ARRAY['folded', 'kept', 'one_stack', 'half']) m;
+SELECT residual_train('another', 'pairs', 'en', 'de', '{"scheme": "post", "fold_omega": true}');
+SELECT residual_drop_model(m) FROM unnest(ARRAY['folded', 'kept', 'one_stack', 'half', 'other', 'no_batch']) m;
 DROP FUNCTION train;
 DROP TABLE pairs, dev;

@@ -206,6 +206,7 @@ check_memory(RnContext *ctx, const RnDiagnosis *diagnosis, size_t *left)
 static RnStatus
 initialize(RnContext *ctx, RnDiagnosis *diagnosis)
 {
+	int			n_set;
 	const RnKernels *kernels = diagnosis->kernels;
 	size_t		bytes = rn_model_params(diagnosis->model)->size * sizeof(rn_real);
 	rn_real    *host = calloc(1, bytes);
@@ -220,7 +221,7 @@ initialize(RnContext *ctx, RnDiagnosis *diagnosis)
 	}
 	free(host);
 	RN_TRY(ctx->status);
-	return rn_model_profile(ctx, diagnosis->model, kernels, diagnosis->lane, &diagnosis->batch, diagnosis->values);
+	return rn_model_profile(ctx, diagnosis->model, kernels, diagnosis->lane, &diagnosis->batch, diagnosis->values, &n_set);
 }
 
 static RnStatus

@@ -140,6 +140,7 @@ extern RnStatus rn_report_phase(RnContext *ctx, RnJob *job, const char *phase);
 extern RnStatus rn_report_corpus(RnContext *ctx, RnJob *job);
 extern RnStatus rn_report_tokenizer(RnContext *ctx, RnJob *job);
 extern RnStatus rn_report_statistics(RnContext *ctx, RnJob *job, int64_t step, const RnTensorStatistics *statistics);
+extern RnStatus rn_report_measured(RnContext *ctx, RnJob *job);	/* if a scheme has measured */
 extern RnStatus rn_report_log(RnContext *ctx, RnJob *job, const RnScores *scores, int best);
 extern RnStatus rn_report_checkpoint(RnContext *ctx, RnJob *job);
 extern RnStatus rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores);

@@ -213,6 +213,7 @@ first_statistics(RnContext *ctx, RnJob *job, Running *running)
 	if (rn_trainer_steps(job->trainer) > 0)
 		return RN_OK;
 	RN_TRY(rn_trainer_probe(ctx, job->trainer, job->reader, &result, running->statistics));
+	RN_TRY(rn_report_measured(ctx, job));
 	return rn_report_statistics(ctx, job, 0, running->statistics);
 }
 

@@ -43,6 +43,58 @@ rn_report_phase(RnContext *ctx, RnJob *job, const char *phase)
 	return send_frame(ctx, job);
 }
 
+static RnStatus
+send_note(RnContext *ctx, RnJob *job, const char *note)
+{
+	rn_write_begin(&job->out, RN_NOTE, 0);
+	rn_write_string(&job->out, note);
+	return send_frame(ctx, job);
+}
+
+RnStatus
+rn_report_measured(RnContext *ctx, RnJob *job)
+{
+	const RnMeasuredBatch *measured = rn_trainer_measured(job->trainer);
+	char		note[200];
+
+	if (measured == NULL)
+		return RN_OK;
+	snprintf(note, sizeof(note), "factors were measured on %d source and %d target tokens of the first batch, digest %016llx%016llx",
+			 measured->source_tokens, measured->target_tokens, (unsigned long long) measured->digest[0],
+			 (unsigned long long) measured->digest[1]);
+	return send_note(ctx, job, note);
+}
+
+/* A stack that stays what it was though it was to be folded. */
+static RnStatus
+report_refused(RnContext *ctx, RnJob *job, const RnFolded *folded)
+{
+	char		note[100];
+	int			s;
+
+	for (s = 0; s < 2; s++)
+	{
+		if (!folded->refused[s])
+			continue;
+		snprintf(note, sizeof(note), "factors of the %s were not folded: one is nearly 0", s == 0 ? "encoder" : "decoder");
+		RN_TRY(send_note(ctx, job, note));
+	}
+	return RN_OK;
+}
+
+/* Elements of what is sent. */
+static uint64_t
+elements_left(const RnJob *job, const RnFolded *folded)
+{
+	const RnParams *params = rn_model_params(job->model);
+	uint64_t	elements = 0;
+	int			p;
+
+	for (p = 0; p < params->count; p++)
+		elements += rn_folded_away(folded, &params->items[p]) ? 0 : rn_param_size(&params->items[p]);
+	return elements;
+}
+
 /* Rows of both parts, so that a change of either is noticed. */
 static void
 fingerprint(const RnJob *job, uint64_t digest[2])
@@ -272,14 +324,16 @@ RnStatus
 rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 {
 	RnConfig	config = job->config;
-	RnFolded	folded = {{0, 0}};
+	RnFolded	folded = {{0, 0}, {0, 0}};
 	rn_real    *values = NULL;
 	char	   *chunk = malloc(RN_CHUNK);
 
 	if (chunk == NULL)
 		return rn_out_of_memory(ctx, RN_CHUNK);
-	if (config.fold_omega && fold(ctx, job, chunk, &values, &config, &folded) != RN_OK)
+	if (config.fold_omega && (fold(ctx, job, chunk, &values, &config, &folded) != RN_OK ||
+							  report_refused(ctx, job, &folded) != RN_OK))
 	{
+		free(values);
 		free(chunk);
 		return ctx->status;
 	}
@@ -287,6 +341,7 @@ rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 	rn_write_i64(&job->out, rn_trainer_steps(job->trainer));
 	rn_write_f64(&job->out, scores->loss);
 	rn_write_f64(&job->out, scores->bleu);
+	rn_write_u64(&job->out, elements_left(job, &folded));
 	write_configuration(job, config);
 	if (send_frame(ctx, job) == RN_OK)
 		send_weights(ctx, job, values, &folded, chunk);

@@ -55,7 +55,7 @@ vector_of(const RnSchemeStack *scheme, int number, rn_real *values)
 	return values + scheme->params->items[number].offset;
 }
 
-/* Can all factors of the stack be folded? */
+/* Can all factors of the stack, which has some, be folded? */
 static int
 folds(const RnModelStack *stack, rn_real *values)
 {
@@ -63,8 +63,6 @@ folds(const RnModelStack *stack, rn_real *values)
 	int			i,
 				k;
 
-	if (scheme->layers == 0 || scheme->scheme->folded == NULL)
-		return 0;
 	for (i = 0; i < rn_stack_sublayers(scheme); i++)
 	{
 		const rn_real *omega = vector_of(scheme, scheme->joints[i].omega, values);
@@ -122,7 +120,10 @@ rn_model_fold(const RnModel *model, rn_real *values, RnConfig *config, RnFolded 
 	{
 		const RnSchemeStack *scheme = &stacks[s]->scheme;
 
-		folded->stack[s] = folds(stacks[s], values);
+		int			has_factors = scheme->layers > 0 && scheme->scheme->folded != NULL;
+
+		folded->stack[s] = has_factors && folds(stacks[s], values);
+		folded->refused[s] = has_factors && !folded->stack[s];
 		if (!folded->stack[s])
 			continue;
 		for (i = 1; i < rn_stack_sublayers(scheme); i++)

@@ -59,6 +59,7 @@ struct RnProfile
 	const RnKernels *kernels;
 	rn_real    *values;			/* flat, device: what it may set */
 	RnMeasured	so_far;			/* of the stack that is being measured */
+	int			n_set;			/* parameters that were set, or will be */
 	int			n_later;		/* what is set when the pass is over: */
 	const RnParam **later;		/* [sublayers of both stacks] */
 	double	   *later_values;

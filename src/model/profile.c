@@ -141,6 +141,7 @@ measure(void *arg, RnLane *lane, int n, RnTensor *const *tensors)
 		   variance(shortcut, rows, cols, join.shortcut_scale, omega, NULL),
 		   variance(branch, rows, cols, join.branch_scale * (gate == NULL ? 1 : *gate), NULL, bias));
 	stack->scheme->measured(stack, &this_one->place, &profile->so_far, &param, &value, &later);
+	profile->n_set += param != NULL;
 	if (param != NULL && later)
 	{
 		profile->later[profile->n_later] = param;
@@ -209,12 +210,13 @@ run_pass(RnContext *ctx, const RnModel *model, RnGraph *graph, RnLane *lane, con
 
 RnStatus
 rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
-				 const RnModelBatch *batch, rn_real *values)
+				 const RnModelBatch *batch, rn_real *values, int *n_set)
 {
 	RnProfile	profile;
 	RnGraph    *graph = NULL;
 	rn_real    *vector = NULL;
 
+	*n_set = 0;
 	if (!rn_model_wants_profile(model))
 		return RN_OK;
 	memset(&profile, 0, sizeof(profile));
@@ -224,6 +226,7 @@ rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels,
 	profile.values = values;
 	if (make_room(ctx, model, &profile, &vector) == RN_OK && rn_graph_create(ctx, kernels, lane, &graph) == RN_OK)
 		run_pass(ctx, model, graph, lane, batch, &profile, vector);
+	*n_set = profile.n_set;
 	rn_graph_free(graph);
 	free(profile.later);
 	free(profile.later_values);

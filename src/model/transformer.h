@@ -42,13 +42,13 @@ extern void rn_model_initialize(const RnModel *model, uint64_t seed, rn_real *va
 /*
  * Some schemes measure a batch before training and begin with what they found
  * (Admin); rn_model_profile sets that in values (flat, device) and does
- * nothing for the others.  Dropout is off; the first batch of training will do.
+ * nothing for the others.  *n_set: how many parameters it has set.  Dropout is off; the first batch of training will do.
  */
 typedef struct RnModelBatch RnModelBatch;
 
 extern int	rn_model_wants_profile(const RnModel *model);
 extern RnStatus rn_model_profile(RnContext *ctx, const RnModel *model, const RnKernels *kernels, RnLane *lane,
-								 const RnModelBatch *batch, rn_real *values);
+								 const RnModelBatch *batch, rn_real *values, int *n_set);
 
 /*
  * Some schemes (Admin) have factors that can be folded into the weights when
@@ -60,6 +60,7 @@ extern RnStatus rn_model_profile(RnContext *ctx, const RnModel *model, const RnK
 typedef struct RnFolded
 {
 	int			stack[2];		/* encoder, decoder: was it folded? */
+	int			refused[2];		/* it has factors, but they cannot be folded */
 } RnFolded;
 
 extern void rn_model_fold(const RnModel *model, rn_real *values, RnConfig *config, RnFolded *folded);

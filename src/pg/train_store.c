@@ -18,6 +18,11 @@
 
 #include "encoding.h"
 
+/* A note beside what is there; NULL, or one that is there already, adds nothing. */
+#define ADD_NOTE(note) \
+	"CASE WHEN position(COALESCE(" note ", '') IN COALESCE(job.note, '')) > 0 THEN job.note" \
+	" ELSE concat_ws('; ', job.note, " note ") END"
+
 /* ---- reading frames ---- */
 
 void
@@ -115,6 +120,22 @@ store_phase(ResTraining *training, RnReader *reader)
 	res_training_activity(training, strcmp(phase, "training") == 0 ? NULL : phase);
 }
 
+/* Beside what is there; a run that was taken up again may tell the same. */
+static void
+store_note(ResTraining *training, RnReader *reader)
+{
+	char		note[512];
+	ResStatement statement;
+
+	rn_read_string(reader, note, sizeof(note));
+	res_training_check_end(reader, "note");
+	res_statement_begin(&statement, training);
+	res_training_begin_report(training);
+	res_statement_string(&statement, note);
+	res_statement_execute("UPDATE residual.job SET note = " ADD_NOTE("$2") " WHERE id = $1", &statement);
+	res_training_commit();
+}
+
 /* A job that reads its table again must say when it is not the same data any more. */
 static bool
 rows_have_changed(const ResTraining *training, const char *fingerprint)
@@ -170,7 +191,7 @@ store_corpus(ResTraining *training, RnReader *reader)
 	digest[0] = rn_read_u64(reader);
 	digest[1] = rn_read_u64(reader);
 	(void) rn_read_u32(reader); /* vocabulary: comes with the model */
-	training->parameters = rn_read_u64(reader);
+	(void) rn_read_u64(reader); /* parameters: likewise */
 	res_training_check_end(reader, "corpus");
 	snprintf(fingerprint, sizeof(fingerprint), "%016llx%016llx",
 			 (unsigned long long) digest[0], (unsigned long long) digest[1]);
@@ -184,7 +205,7 @@ store_corpus(ResTraining *training, RnReader *reader)
 	res_statement_string(&statement, fingerprint);
 	res_statement_string(&statement, corpus_note(training, fingerprint, held_out));
 	res_statement_execute("UPDATE residual.job SET pairs = $2, rows_empty = $3, rows_long = $4, held_out = $5,"
-						  " fingerprint = $6, note = COALESCE($7, note) WHERE id = $1", &statement);
+						  " fingerprint = $6, note = " ADD_NOTE("$7") " WHERE id = $1", &statement);
 	res_training_commit();
 }
 
@@ -318,6 +339,9 @@ res_training_store(ResTraining *training, const RnFrame *frame)
 			break;
 		case RN_PHASE:
 			store_phase(training, &reader);
+			break;
+		case RN_NOTE:
+			store_note(training, &reader);
 			break;
 		case RN_CORPUS:
 			store_corpus(training, &reader);

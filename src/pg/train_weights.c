@@ -185,7 +185,7 @@ res_training_model_begin(ResTraining *training, RnReader *reader)
 	version->step = rn_read_i64(reader);
 	version->validation_loss = rn_read_f64(reader);
 	version->validation_bleu = rn_read_f64(reader);
-	version->parameters = training->parameters;
+	version->parameters = rn_read_u64(reader);
 	if (training->tokenizer.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("engine sent a model without a tokenizer")));

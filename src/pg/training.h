@@ -42,7 +42,6 @@ typedef struct ResTraining
 
 	StringInfoData tokenizer;	/* learned now, or given to the engine */
 	bool		tokenizer_stored;
-	int64		parameters;
 	int64		step;			/* of the last progress */
 	int64		total_steps;
 

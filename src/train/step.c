@@ -11,6 +11,7 @@
  *
  * src/train/step.c
  */
+#include "base/digest.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -231,6 +232,24 @@ clear_losses(RnTrainer *trainer)
 		trainer->workers[i].loss = trainer->workers[i].nll = 0;
 }
 
+static void
+note_measured(RnTrainer *trainer, const RnModelBatch *batch)
+{
+	RnMeasuredBatch *measured = &trainer->measured;
+
+	measured->source_tokens = batch->source.rows;
+	measured->target_tokens = batch->target.rows;
+	rn_digest(batch->source_ids, (size_t) batch->source.rows * sizeof(int32_t), 0, measured->digest);
+	rn_digest(batch->target_out, (size_t) batch->target.rows * sizeof(int32_t), measured->digest[0], measured->digest);
+	trainer->has_measured = 1;
+}
+
+const RnMeasuredBatch *
+rn_trainer_measured(const RnTrainer *trainer)
+{
+	return trainer->has_measured ? &trainer->measured : NULL;
+}
+
 /* Schemes that begin with what they find in a batch find it in the first one. */
 static RnStatus
 measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
@@ -241,6 +260,7 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 	RnModelBatch packed;
 	RnBatch		batch;
 	int			epoch_end;
+	int			n_set;
 
 	if (!trainer->fresh)
 		return RN_OK;
@@ -248,7 +268,9 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 	RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
 	RN_TRY(rn_packer_pack(ctx, worker->packer, &batch, rn_model_special(model), 0,
 						  (int) ((batch.target_tokens + MEASURED_TOKENS - 1) / MEASURED_TOKENS), &packed));
-	RN_TRY(rn_model_profile(ctx, model, trainer->options.kernels, worker->lane, &packed, trainer->values));
+	RN_TRY(rn_model_profile(ctx, model, trainer->options.kernels, worker->lane, &packed, trainer->values, &n_set));
+	if (n_set > 0)
+		note_measured(trainer, &packed);
 	rn_batch_reader_seek(reader, &position);
 	trainer->fresh = 0;
 	return RN_OK;

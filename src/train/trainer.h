@@ -102,6 +102,17 @@ typedef enum RnShown
 
 extern RnStatus rn_trainer_show(RnContext *ctx, RnTrainer *trainer, RnShown shown);
 
+/* What a scheme measured before the first step. */
+typedef struct RnMeasuredBatch
+{
+	uint64_t	digest[2];		/* of the ids, source and target */
+	int			source_tokens;	/* ends included */
+	int			target_tokens;
+} RnMeasuredBatch;
+
+/* NULL: this trainer has measured nothing. */
+extern const RnMeasuredBatch *rn_trainer_measured(const RnTrainer *trainer);
+
 /* Flat, device; the pointer is good until the next rn_trainer_show or step. */
 extern const rn_real *rn_trainer_weights(const RnTrainer *trainer);
 

@@ -54,6 +54,8 @@ struct RnTrainer
 	RnOptimizer optimizer;
 	RnDataPosition next;		/* where the next step reads */
 	int			fresh;			/* weights are initial ones, not yet measured (rn_model_profile) */
+	int			has_measured;
+	RnMeasuredBatch measured;
 	int			dirty;			/* gradients are not clear */
 	int			loss_exponent;	/* of 2, by which losses are scaled where the device wants that */
 	int			good_steps;		/* since it last changed */

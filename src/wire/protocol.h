@@ -62,6 +62,8 @@ typedef enum RnFrameType
 	/* W: no payload: write a checkpoint and end (DONE with state stopped) */
 	RN_STOP = 23,
 
+	/* E: string: what one should know about the result; kept with the job */
+	RN_NOTE = 29,
 	/* E: string: "tokenizer", "encoding", "training", "validation", "averaging" */
 	RN_PHASE = 30,
 	/*
@@ -90,7 +92,7 @@ typedef enum RnFrameType
 	RN_CHECKPOINT = 35,
 	RN_CHECKPOINT_END = 36,
 	/*
-	 * E, before DONE: the finished model: i64 step, f64 validation loss (NaN none), f64 BLEU (NaN none), pairs
+	 * E, before DONE: the finished model: i64 step, f64 validation loss (NaN none), f64 BLEU (NaN none), u64 parameters, pairs
 	 * configuration to record with the model (effective vocab_size included), then PARTs (weights,
 	 * "tokenizer"), then MODEL_END
 	 */

@@ -94,6 +94,30 @@ set_first_omegas(GoldenCase *this_case, rn_real *values, rn_real value)
 	}
 }
 
+/* One entry of one factor keeps its stack from being folded, and nothing is changed there. */
+static void
+check_nearly_zero(GoldenCase *this_case, const rn_real *values)
+{
+	const RnParam *param = rn_params_find(rn_model_params(this_case->model), "dec.0.ff.omega");
+	size_t		bytes = this_case->size * sizeof(rn_real);
+	rn_real    *copy = malloc(bytes);
+	RnConfig	config = this_case->config;
+	RnFolded	folded;
+
+	if (copy == NULL || param == NULL)
+		golden_fail(this_case, "fold: no factor to make small");
+	else
+	{
+		memcpy(copy, values, bytes);
+		copy[param->offset + 1] = (rn_real) 1e-5;
+		rn_model_fold(this_case->model, copy, &config, &folded);
+		if (folded.stack[1] || !folded.refused[1] || folded.refused[0] || strcmp(config.decoder_scheme, "admin") != 0 ||
+			copy[param->offset + 1] != (rn_real) 1e-5)
+			golden_fail(this_case, "fold: a factor that is nearly 0 was folded");
+	}
+	free(copy);
+}
+
 void
 golden_check_fold(GoldenCase *this_case)
 {
@@ -117,11 +141,15 @@ golden_check_fold(GoldenCase *this_case)
 	memcpy(values, this_case->host, bytes);
 	set_first_omegas(this_case, values, 2);
 	rn_model_fold(this_case->model, values, &config, &folded);
-	if (folded.stack[0] || folded.stack[1])
+	if (folded.stack[0] || folded.stack[1] ||
+		folded.refused[0] != rn_config_has_encoder(&config) || !folded.refused[1])
 		golden_fail(this_case, "fold: a first factor that is not 1 was folded");
 	set_first_omegas(this_case, values, 1);
+	check_nearly_zero(this_case, values);
 	before = logits_of(this_case, this_case->model, values, &n);
 	rn_model_fold(this_case->model, values, &config, &folded);
+	if (folded.refused[0] || folded.refused[1])
+		golden_fail(this_case, "fold: factors that fold were refused");
 	if (strcmp(config.decoder_scheme, "post") != 0 || strcmp(config.encoder_scheme, "post") != 0)
 		golden_fail(this_case, "fold: what is left is %s and %s", config.encoder_scheme, config.decoder_scheme);
 	else if (rn_model_create(ctx, &config, &this_case->special, 32, &plain) == RN_OK)

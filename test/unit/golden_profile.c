@@ -64,6 +64,7 @@ check_way(GoldenCase *this_case, const char *option, const char *name, const RnM
 	RnModel    *model = NULL;
 	rn_real    *values = NULL;
 	char		record[64];
+	int			n_set;
 
 	fresh_values(this_case, host);
 	if (rn_config_set(ctx, &config, "admin_omega", option) == RN_OK)
@@ -73,7 +74,7 @@ check_way(GoldenCase *this_case, const char *option, const char *name, const RnM
 			kernels->allocate(ctx, bytes, (void **) &values) == RN_OK)
 		{
 			kernels->copy_in(this_case->lane, values, host, bytes);
-			rn_model_profile(ctx, model, kernels, this_case->lane, batch, values);
+			rn_model_profile(ctx, model, kernels, this_case->lane, batch, values, &n_set);
 			kernels->copy_out(this_case->lane, host, values, bytes);
 			kernels->synchronize(ctx, this_case->lane);
 			snprintf(record, sizeof(record), "profile.%s.enc.omega", name);

@@ -287,6 +287,7 @@ take_model(TrainRun *run, RnReader *reader)
 	rn_read_i64(reader);
 	rn_read_f64(reader);
 	rn_read_f64(reader);
+	rn_read_u64(reader);
 	n = rn_read_count(reader, 2 * sizeof(uint32_t));
 	run->configuration.used = 0;
 	while (n-- > 0 && !reader->failed)
@@ -363,6 +364,11 @@ take_frame(Client *client, const RnFrame *frame)
 			rn_read_string(&reader, text, sizeof(text));
 			if (run->show != NULL)
 				fprintf(run->show, "phase: %s\n", text);
+			break;
+		case RN_NOTE:
+			rn_read_string(&reader, text, sizeof(text));
+			if (run->show != NULL)
+				fprintf(run->show, "note: %s\n", text);
 			break;
 		case RN_CORPUS:
 			take_corpus(run, &reader);
