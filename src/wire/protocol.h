@@ -109,8 +109,8 @@ typedef enum RnFrameType
 
 	/*
 	 * C: key, u8 task (RnTask), pairs options, bytes prefix, pairs glossary (term, translation), u32 n, n times (bytes
-	 * text, and for RN_TASK_SCORE and RN_TASK_ALIGN bytes target).  Prefix and glossary are those of a translation, else empty.  A client
-	 * may have many under way.  Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of
+	 * text, and for RN_TASK_SCORE and RN_TASK_ALIGN bytes target).  Prefix and glossary are those of a translation, else
+	 * empty.  A client may have many under way.  Answered by RESULT or ERROR, in the order of a connection's requests; or at once, out of
 	 * turn, by NEED_MODEL (load, then ask again).  While another client is sending the model, a request waits.
 	 */
 	RN_REQUEST = 40,
@@ -118,9 +118,9 @@ typedef enum RnFrameType
 	 * S, by task: TRANSLATE: u32 n, u32 n_best, n * n_best times (u8 present, bytes text, f64 score, f64 log probability,
 	 * u32 tokens, u8 source was cut, u32 k, k times (string piece, f64 log probability)), k being 0 or tokens; SCORE:
 	 * u32 n, n times (f64 log probability, u32 tokens: 0 where the target is too long for the model); EMBED: u32 n,
-	 * u32 width, n times bytes (float32 * width); TOKENIZE: u32 n, n times (u32 k, k times string); DETOKENIZE: one bytes; ALIGN: u32 n, n times (u32 k, k times
-	 * string source piece, u32 l, l times (string target piece, f64 log probability, bytes (float32 * k, or none)), u8 source
-	 * was cut)
+	 * u32 width, n times bytes (float32 * width); TOKENIZE: u32 n, n times (u32 k, k times string); DETOKENIZE: one
+	 * bytes; ALIGN: u32 n, n times (u32 k, k times string source piece, u32 l, l times (string target piece, f64 log
+	 * probability, bytes (float32 * k, or none)), u8 source was cut)
 	 */
 	RN_RESULT = 41,
 	RN_NEED_MODEL = 42,

@@ -81,13 +81,15 @@ sub answer
 	elsif ($type == $type{request})
 	{
 		my $at = 25;    # key and task
-		my $pairs = unpack('L', substr($payload, $at, 4));
-		my @words = unpack('(L/a*)' . 2 * $pairs . ' L/(L/a*)', substr($payload, $at + 4));
-		my @texts = @words[ 2 * $pairs .. $#words ];
+		my $options = unpack('L', substr($payload, $at, 4));
+		my (undef, @rest) = unpack('a' . ($at + 4) . '(L/a*)' . (2 * $options + 1) . ' L a*', $payload);
+		my ($terms, $tail) = @rest[ -2, -1 ];
+		my @words = unpack('(L/a*)' . 2 * $terms . ' L/(L/a*)', $tail);
+		my @texts = @words[ 2 * $terms .. $#words ];
 
 		kill 'KILL', $$ if grep { $_ eq 'poison' } @texts;
 		push @due, [ time + 0.3, $socket, frame($type{result}, $id, pack('L L', scalar @texts, 1)
-			  . join('', map { pack('C L/a* d d L C', 1, uc $_, 0, 0, 1, 0) } @texts)) ];
+			  . join('', map { pack('C L/a* d d L C L', 1, uc $_, 0, 0, 1, 0, 0) } @texts)) ];
 	}
 	return;
 }
