@@ -507,26 +507,46 @@ client_load(Client *client, uint64_t id, const RnModelKey *key, const ToyModel *
 		client_receive(client, &frame, DRIVER_SECONDS) == 1 && frame.type == RN_LOADED && frame.id == id;
 }
 
-double
-client_status(Client *client, const char *name)
+/* The last one of that name; "" when there is none. */
+static int
+find_status(Client *client, const char *name, char *found, size_t size)
 {
 	char		key[64];
 	char		value[512];
-	double		result = -1;
 	RnReader	reader;
 	RnFrame		frame;
 	uint32_t	n;
 
+	found[0] = '\0';
 	write_empty(client, RN_STATUS, 4711);
 	if (!client_send(client) || client_receive(client, &frame, DRIVER_SECONDS) != 1 || frame.type != RN_STATUS)
-		return -1;
+		return 0;
 	rn_reader_init(&reader, &frame);
 	for (n = rn_read_u32(&reader); n > 0; n--)
 	{
 		rn_read_string(&reader, key, sizeof(key));
 		rn_read_string(&reader, value, sizeof(value));
 		if (strcmp(key, name) == 0)
-			result = atof(value);
+			snprintf(found, size, "%s", value);
 	}
-	return result;
+	return found[0] != '\0';
+}
+
+double
+client_status(Client *client, const char *name)
+{
+	char		value[512];
+
+	return find_status(client, name, value, sizeof(value)) ? atof(value) : -1;
+}
+
+double
+client_weights(Client *client)
+{
+	char		value[512];
+	double		bytes = -1;
+
+	if (find_status(client, "model", value, sizeof(value)))
+		(void) sscanf(value, "%*s %*s %*s %*s %*s %lf", &bytes);
+	return bytes;
 }

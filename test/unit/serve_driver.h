@@ -95,6 +95,9 @@ extern int	client_load(Client *client, uint64_t id, const RnModelKey *key, const
 /* A figure of the engine's status by name; -1 when there is none. */
 extern double client_status(Client *client, const char *name);
 
+/* Bytes of the model's weights in all precisions, without what threads keep for it; of the last one where there are several. */
+extern double client_weights(Client *client);
+
 extern double driver_now(void);
 extern void driver_sleep(double seconds);
 
