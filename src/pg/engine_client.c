@@ -30,6 +30,8 @@
 #include "serve_worker.h"
 
 #define TRIES			3
+#define REFUSALS		20		/* connections that end before the request is out: one try */
+#define REFUSAL_NAP		50		/* ms between two of them */
 #define LOADS			3		/* times that the engine may ask for the model within a request */
 #define STATUS_MS		1000	/* for an engine that runs to greet */
 
@@ -52,6 +54,7 @@ struct ResRequest
 	RnWriter	bytes;			/* kept until the answer has come */
 	RequestState state;
 	int			tries;			/* that ended with the engine */
+	int			refusals;		/* connections that ended before it was out */
 	int			loads;
 	RnFrame		answer;			/* payload palloc'd */
 };
@@ -304,9 +307,13 @@ attempt(ResRequest *request)
 			(void) upload(request);
 		else if (request->state == REQUEST_UNSENT)
 		{
-			/* one that died before it could be asked has died as well */
-			if (!put(request) && request->tries == tries)
+			/* who hangs up before it is asked is on its way out: that is no try, but must not go on for ever */
+			if (put(request) || request->tries != tries)
+				continue;
+			if (++request->refusals % REFUSALS == 0)
 				request->tries++;
+			else
+				res_serve_wait(0, REFUSAL_NAP);
 		}
 		else if (res_serve_receive(&frame, 0))
 			res_request_take(&frame);
