@@ -32,8 +32,9 @@ res_extension_installed(void)
 	return OidIsValid(get_extension_oid("residual", true));
 }
 
-Oid
-res_extension_owner(void)
+/* Its owner as well; ERROR when it is not installed. */
+static Oid
+find_extension(Oid *extension_owner)
 {
 	Oid			extension = get_extension_oid("residual", true);
 	Oid			owner = InvalidOid;
@@ -60,6 +61,16 @@ res_extension_owner(void)
 				 errmsg("extension \"residual\" is not installed in database \"%s\"",
 						get_database_name(MyDatabaseId)),
 				 errhint("Run CREATE EXTENSION residual in this database.")));
+	*extension_owner = owner;
+	return extension;
+}
+
+Oid
+res_extension_owner(void)
+{
+	Oid			owner;
+
+	(void) find_extension(&owner);
 	return owner;
 }
 
@@ -78,12 +89,11 @@ res_extension_lock(void)
  * that name that somebody else has made they would run his triggers.
  */
 static void
-check_schema(void)
+check_schema(Oid extension)
 {
 	Oid			schema = get_namespace_oid("residual", true);
 
-	if (OidIsValid(schema) &&
-		getExtensionOfObject(NamespaceRelationId, schema) == get_extension_oid("residual", false))
+	if (OidIsValid(schema) && getExtensionOfObject(NamespaceRelationId, schema) == extension)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_SCHEMA_NAME),
@@ -100,8 +110,7 @@ res_catalog_begin(ResCatalog *catalog, bool read_only)
 
 	if (!read_only)
 		res_extension_lock();
-	owner = res_extension_owner();
-	check_schema();
+	check_schema(find_extension(&owner));
 	catalog->read_only = read_only;
 	GetUserIdAndSecContext(&catalog->user, &catalog->security_context);
 	SetUserIdAndSecContext(owner, catalog->security_context | SECURITY_LOCAL_USERID_CHANGE);
