@@ -332,6 +332,7 @@ WITH_CUDA ?= $(if $(NVCC),yes,no)
 # in reading order
 CUDA_SOURCES = \
 	kernels/cuda/device.cu \
+	kernels/cuda/pool.cu \
 	kernels/cuda/lane.cu \
 	kernels/cuda/mirror.cu \
 	kernels/cuda/product.cu \

@@ -30,7 +30,7 @@
 #include "base/random.h"
 #include "base/real.h"
 
-#define RN_KERNELS_VERSION	2
+#define RN_KERNELS_VERSION	3
 
 typedef struct RnLane RnLane;
 
@@ -324,6 +324,16 @@ typedef struct RnAdamArgs
 	rn_real    *change;			/* [n] the step just made, or NULL */
 } RnAdamArgs;
 
+/* The largest of what a lane will be given: what it needs beside its caller's memory follows. */
+typedef struct RnWork
+{
+	int			rows;			/* of all sentences of a pass */
+	int			longest;		/* of a sentence */
+	int			width;			/* columns of the stream, heads * head_size */
+	int			widest;			/* columns of any activation but logits */
+	size_t		scores;			/* rn_attention_size of an attention */
+} RnWork;
+
 typedef struct RnKernels
 {
 	int			version;		/* RN_KERNELS_VERSION */
@@ -342,6 +352,20 @@ typedef struct RnKernels
 	/* lanes and memory */
 	RnStatus	(*lane_create) (RnContext *ctx, RnLane **lane);
 	void		(*lane_free) (RnLane *lane);
+
+	/*
+	 * What lanes keep for themselves grows as it is needed.  lane_bytes is the
+	 * most that a lane comes to by such work, lane_reserve takes it now.
+	 */
+	size_t		(*lane_bytes) (const RnWork *work);
+	RnStatus	(*lane_reserve) (RnContext *ctx, RnLane *lane, const RnWork *work);
+
+	/*
+	 * Take so much at once: what is allocated from now on, by lanes too, comes
+	 * from it while it lasts; each part counts as a multiple of 256 bytes.
+	 * Where the host's memory is used nothing is taken.
+	 */
+	RnStatus	(*reserve) (RnContext *ctx, size_t bytes);
 	RnStatus	(*allocate) (RnContext *ctx, size_t bytes, void **memory);	/* 64-byte aligned, zeroed */
 	void		(*release) (void *memory, size_t bytes);
 	void		(*copy_in) (RnLane *lane, void *device, const void *host, size_t bytes);	/* host is free on return */

@@ -42,6 +42,9 @@ extern void rn_cpu_describe(const char *vectors, char *text, size_t size);
 /* memory.c: the slots that are the same at every level. */
 extern RnStatus rn_cpu_lane_create(RnContext *ctx, RnLane **lane);
 extern void rn_cpu_lane_free(RnLane *lane);
+extern size_t rn_cpu_lane_bytes(const RnWork *work);
+extern RnStatus rn_cpu_lane_reserve(RnContext *ctx, RnLane *lane, const RnWork *work);
+extern RnStatus rn_cpu_reserve(RnContext *ctx, size_t bytes);
 extern RnStatus rn_cpu_allocate(RnContext *ctx, size_t bytes, void **memory);
 extern void rn_cpu_release(void *memory, size_t bytes);
 extern void rn_cpu_copy_in(RnLane *lane, void *device, const void *host, size_t bytes);

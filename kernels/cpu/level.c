@@ -27,6 +27,9 @@ description(void)
 	.name = "cpu", \
 	.lane_create = rn_cpu_lane_create, \
 	.lane_free = rn_cpu_lane_free, \
+	.lane_bytes = rn_cpu_lane_bytes, \
+	.lane_reserve = rn_cpu_lane_reserve, \
+	.reserve = rn_cpu_reserve, \
 	.allocate = rn_cpu_allocate, \
 	.release = rn_cpu_release, \
 	.copy_in = rn_cpu_copy_in, \

@@ -16,6 +16,9 @@
 
 #define ALIGNMENT	((size_t) 64)
 
+/* Elements that a product packs, at the widest vectors: blocks of both matrices (blocked.c). */
+#define PRODUCT_MOST	((size_t) 384 * (512 + 60))
+
 /* From here on a buffer is a mapping of its own, huge pages advised. */
 #define MAP_FROM	((size_t) 4 << 20)
 
@@ -37,25 +40,66 @@ rn_cpu_lane_free(RnLane *lane)
 	free(lane);
 }
 
+static void *
+resize_scratch(RnLane *lane, size_t size)
+{
+	void	   *scratch;
+
+	if (size <= lane->scratch_size)
+		return lane->scratch;
+	if (posix_memalign(&scratch, ALIGNMENT, size) != 0)
+	{
+		lane->refused = size;
+		return NULL;
+	}
+	free(lane->scratch);
+	lane->scratch = scratch;
+	lane->scratch_size = size;
+	return scratch;
+}
+
 void *
 rn_lane_scratch(RnLane *lane, size_t bytes)
 {
-	if (bytes > lane->scratch_size)
-	{
-		/* half as much again, so that growing sentences do not ask each time */
-		size_t		size = bytes + bytes / 2;
-		void	   *scratch;
+	/* half as much again, so that growing sentences do not ask each time */
+	return resize_scratch(lane, bytes <= lane->scratch_size ? bytes : bytes + bytes / 2);
+}
 
-		if (posix_memalign(&scratch, ALIGNMENT, size) != 0)
-		{
-			lane->refused = bytes;
-			return NULL;
-		}
-		free(lane->scratch);
-		lane->scratch = scratch;
-		lane->scratch_size = size;
-	}
-	return lane->scratch;
+/* Of the most demanding: an attention's longest sentence, a product's blocks, masks of a row. */
+static size_t
+scratch_most(const RnWork *work)
+{
+	const size_t longest = (size_t) work->longest;
+	const size_t stride = (size_t) rn_attention_stride(work->longest);
+	const size_t width = (size_t) work->width + ALIGNMENT;
+	const size_t attention = width * stride + 2 * longest * (width + stride) + longest * longest + 1024;
+	const size_t row = 6 * ((size_t) work->widest + 128);
+	size_t		most = PRODUCT_MOST;
+
+	most = most > attention ? most : attention;
+	return (most > row ? most : row) * sizeof(rn_real);
+}
+
+size_t
+rn_cpu_lane_bytes(const RnWork *work)
+{
+	return scratch_most(work);
+}
+
+RnStatus
+rn_cpu_lane_reserve(RnContext *ctx, RnLane *lane, const RnWork *work)
+{
+	resize_scratch(lane, scratch_most(work));
+	return rn_cpu_synchronize(ctx, lane);
+}
+
+/* The host's memory is there without being asked for; what is touched counts. */
+RnStatus
+rn_cpu_reserve(RnContext *ctx, size_t bytes)
+{
+	(void) ctx;
+	(void) bytes;
+	return RN_OK;
 }
 
 RnStatus

@@ -9,6 +9,15 @@
 
 #define THREADS		128
 
+size_t
+column_scratch_most(int n, int cols)
+{
+	const size_t length = (size_t) n * ((size_t) (cols + RN_WARP - 1) / RN_WARP * RN_WARP) * sizeof(rn_real);
+	const size_t strips = RN_ROW_WARPS * length;
+
+	return RN_COLUMN_BLOCKS * (length + (strips > RN_SHARED_MOST ? strips : 0));
+}
+
 int
 column_plan(RnLane *lane, ColumnSums *sums, int rows)
 {

@@ -57,6 +57,9 @@ column_want(ColumnSums *sums, rn_real *target, int count)
 	return begin;
 }
 
+/* The most scratch that n sums over as many columns take. */
+extern size_t column_scratch_most(int n, int cols);
+
 /* Blocks and memory for a kernel over rows; 0: nothing to do, or no memory. */
 extern int	column_plan(RnLane *lane, ColumnSums *sums, int rows);
 

@@ -59,10 +59,6 @@ rn_lane_stream(RnLane *lane)
 	return lane->stream;
 }
 
-/* device.cu: may so many bytes more be allocated?  Counts them when they may. */
-extern bool rn_cuda_reserve(size_t bytes);
-extern void rn_cuda_unreserve(size_t bytes);
-
 /* lane.cu: note the error that a call of the run time gave; true when it gave none. */
 extern bool rn_cuda_ok(RnLane *lane, cudaError_t error, const char *what);
 
@@ -105,6 +101,9 @@ extern void rn_lane_results_fetch(RnLane *lane);
 extern void rn_lane_results_deliver(RnLane *lane, bool arrived);
 extern void rn_mirror_free(struct RnMirror *mirror);
 
+/* What a lane's uploads and results take on the device, at most. */
+extern size_t rn_mirrors_most(const RnWork *work);
+
 /* Blocks of so many things each. */
 static inline unsigned
 rn_blocks(size_t n, size_t each)
@@ -124,6 +123,9 @@ rn_row_threads(int cols, unsigned most)
 /* lane.cu */
 extern RnStatus rn_cuda_lane_create(RnContext *ctx, RnLane **lane);
 extern void rn_cuda_lane_free(RnLane *lane);
+extern size_t rn_cuda_lane_bytes(const RnWork *work);
+extern RnStatus rn_cuda_lane_reserve(RnContext *ctx, RnLane *lane, const RnWork *work);
+extern RnStatus rn_cuda_reserve(RnContext *ctx, size_t bytes);
 extern RnStatus rn_cuda_allocate(RnContext *ctx, size_t bytes, void **memory);
 extern void rn_cuda_release(void *memory, size_t bytes);
 extern void rn_cuda_copy_in(RnLane *lane, void *device, const void *host, size_t bytes);

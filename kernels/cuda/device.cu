@@ -6,10 +6,10 @@
  */
 #include "kernels/cuda/cuda.h"
 
-#include <atomic>
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/cuda/pool.h"
 #include "kernels/cuda/product.h"
 
 /* What is left for others, in parts of a hundred of what is free, where no limit is given. */
@@ -18,28 +18,11 @@
 /* The device that this process opened. */
 static int	opened = -1;
 static char description[160];
-static std::atomic<int64_t> allocated;
-static int64_t limit;
 
 void
 rn_cuda_bind(void)
 {
 	cudaSetDevice(opened);
-}
-
-bool
-rn_cuda_reserve(size_t bytes)
-{
-	if (allocated.fetch_add((int64_t) bytes) + (int64_t) bytes <= limit)
-		return true;
-	allocated.fetch_add(-(int64_t) bytes);
-	return false;
-}
-
-void
-rn_cuda_unreserve(size_t bytes)
-{
-	allocated.fetch_add(-(int64_t) bytes);
 }
 
 static const char *
@@ -104,6 +87,9 @@ make_table(void)
 	table.description = describe_device;
 	table.lane_create = rn_cuda_lane_create;
 	table.lane_free = rn_cuda_lane_free;
+	table.lane_bytes = rn_cuda_lane_bytes;
+	table.lane_reserve = rn_cuda_lane_reserve;
+	table.reserve = rn_cuda_reserve;
 	table.allocate = rn_cuda_allocate;
 	table.release = rn_cuda_release;
 	table.copy_in = rn_cuda_copy_in;
@@ -239,8 +225,8 @@ open_device(RnContext *ctx, const RnDeviceOptions *options, const RnKernels **ke
 	RN_TRY(rn_product_open(ctx, &info, options->precision));
 	opened = options->number;
 	table.loss_scaling = rn_product_loses_small();
-	limit = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
-	table.memory = limit;
+	table.memory = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
+	rn_pool_limit((size_t) table.memory);
 	snprintf(description, sizeof(description), "%s (%s), %s", info.name, info.capability, rn_product_precision());
 	*kernels = &table;
 	return RN_OK;

@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/columns.h"
+#include "kernels/cuda/pool.h"
+#include "kernels/cuda/product.h"
+
 #define HALF	((size_t) 1 << 20)	/* of the pinned memory */
 
 struct RnStaging
@@ -82,73 +86,107 @@ rn_cuda_synchronize(RnContext *ctx, RnLane *lane)
 /* ---- memory ---- */
 
 RnStatus
+rn_cuda_reserve(RnContext *ctx, size_t bytes)
+{
+	rn_cuda_bind();
+	return check(ctx, rn_pool_reserve(bytes), bytes, "taking memory");
+}
+
+RnStatus
 rn_cuda_allocate(RnContext *ctx, size_t bytes, void **memory)
 {
 	cudaError_t error;
 
-	*memory = NULL;
-	bytes = bytes > 0 ? bytes : 1;
 	rn_cuda_bind();
-	if (!rn_cuda_reserve(bytes))
-		return check(ctx, cudaErrorMemoryAllocation, bytes, "");
-	error = cudaMalloc(memory, bytes);
-	if (error == cudaSuccess)
-		error = cudaMemset(*memory, 0, bytes);
+	error = rn_pool_take(bytes, memory);
+	if (error != cudaSuccess)
+		return check(ctx, error, bytes, "taking memory");
+	error = bytes > 0 ? cudaMemset(*memory, 0, bytes) : cudaSuccess;
 	/* lanes do not wait for the stream that clears */
 	if (error == cudaSuccess)
 		error = cudaStreamSynchronize(0);
 	if (error == cudaSuccess)
 		return RN_OK;
-	if (*memory != NULL)
-		cudaFree(*memory);
+	rn_pool_give(*memory, bytes);
 	*memory = NULL;
-	rn_cuda_unreserve(bytes);
 	return check(ctx, error, bytes, "clearing memory");
 }
 
+/* What still uses it comes to its end first, as the next one may get it at once. */
 void
 rn_cuda_release(void *memory, size_t bytes)
 {
 	if (memory == NULL)
 		return;
-	cudaFree(memory);
-	rn_cuda_unreserve(bytes > 0 ? bytes : 1);
+	cudaDeviceSynchronize();
+	rn_pool_give(memory, bytes);
 }
 
 /* Growing waits for what still uses the old one. */
-void *
-rn_lane_scratch(RnLane *lane, size_t bytes)
+static void *
+resize_scratch(RnLane *lane, size_t size)
 {
-	/* half as much again, so that growing sentences do not ask each time */
-	const size_t size = bytes + bytes / 2;
 	void	   *scratch;
 
-	if (bytes <= lane->scratch_size && bytes > 0)
-		return lane->scratch;
 	if (lane->failed != cudaSuccess || !rn_cuda_ok(lane, cudaStreamSynchronize(rn_lane_stream(lane)), "growing scratch"))
 		return NULL;
 	if (lane->scratch != NULL)
-	{
-		cudaFree(lane->scratch);
-		rn_cuda_unreserve(lane->scratch_size);
-	}
+		rn_pool_give(lane->scratch, lane->scratch_size);
 	lane->scratch = NULL;
 	lane->scratch_size = 0;
-	if (size == 0 || !rn_cuda_reserve(size))
-	{
-		lane->refused = size > 0 ? size : 1;
-		return NULL;
-	}
-	if (cudaMalloc(&scratch, size) != cudaSuccess)
+	if (rn_pool_take(size, &scratch) != cudaSuccess)
 	{
 		cudaGetLastError();
-		rn_cuda_unreserve(size);
 		lane->refused = size;
 		return NULL;
 	}
 	lane->scratch = (char *) scratch;
 	lane->scratch_size = size;
 	return scratch;
+}
+
+void *
+rn_lane_scratch(RnLane *lane, size_t bytes)
+{
+	if (bytes <= lane->scratch_size && lane->scratch != NULL)
+		return lane->scratch;
+	/* half as much again, so that growing sentences do not ask each time */
+	return resize_scratch(lane, bytes + bytes / 2 + 1);
+}
+
+/* ---- what is needed ---- */
+
+static size_t
+larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The most that a kernel of such work asks rn_lane_scratch for. */
+static size_t
+scratch_most(const RnWork *work)
+{
+	size_t		most = larger(rn_product_scratch_most(work), (work->scores + 1) * sizeof(rn_real));
+
+	most = larger(most, 2 * (size_t) work->rows * sizeof(double));
+	most = larger(most, column_scratch_most(RN_COLUMN_SUMS, work->width));
+	return larger(most, column_scratch_most(1, work->widest));
+}
+
+size_t
+rn_cuda_lane_bytes(const RnWork *work)
+{
+	return rn_pool_whole(scratch_most(work)) + rn_mirrors_most(work);
+}
+
+RnStatus
+rn_cuda_lane_reserve(RnContext *ctx, RnLane *lane, const RnWork *work)
+{
+	const size_t size = scratch_most(work);
+
+	if (size > lane->scratch_size)
+		resize_scratch(lane, size);
+	return rn_cuda_synchronize(ctx, lane);
 }
 
 /* ---- lanes ---- */
@@ -210,10 +248,7 @@ rn_cuda_lane_free(RnLane *lane)
 	rn_mirror_free(lane->uploads);
 	rn_mirror_free(lane->results);
 	if (lane->scratch != NULL)
-	{
-		cudaFree(lane->scratch);
-		rn_cuda_unreserve(lane->scratch_size);
-	}
+		rn_pool_give(lane->scratch, lane->scratch_size);
 	if (lane->stream != NULL)
 		cudaStreamDestroy(lane->stream);
 	free(lane);

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/pool.h"
+
 #define CHUNK			((size_t) 256 * 1024)	/* the least that is allocated at once */
 #define UPLOADS_MOST	((size_t) 8 << 20)		/* beyond it copies are forgotten, */
 #define ENTRIES_MOST	256						/* or beyond so many, as they are looked through */
@@ -53,10 +55,7 @@ free_chunk(Chunk *chunk)
 	if (chunk->host != NULL)
 		cudaFreeHost(chunk->host);
 	if (chunk->device != NULL)
-	{
-		cudaFree(chunk->device);
-		rn_cuda_unreserve(chunk->size);
-	}
+		rn_pool_give(chunk->device, chunk->size);
 	free(chunk);
 }
 
@@ -93,22 +92,24 @@ add_chunk(RnLane *lane, struct RnMirror *mirror, size_t bytes)
 	const size_t size = bytes > CHUNK ? bytes : CHUNK;
 	Chunk	   *chunk = (Chunk *) calloc(1, sizeof(*chunk));
 
-	if (chunk == NULL || !rn_cuda_reserve(size))
+	void	   *memory;
+
+	if (chunk == NULL)
 	{
-		free(chunk);
 		lane->refused = size;
 		return NULL;
 	}
 	chunk->size = size;
 	(void) rn_lane_stream(lane);
-	if (cudaMalloc((void **) &chunk->device, size) != cudaSuccess)
+	if (rn_pool_take(size, &memory) != cudaSuccess)
 	{
 		cudaGetLastError();
-		chunk->device = NULL;
-		rn_cuda_unreserve(size);
 		lane->refused = size;
+		free(chunk);
+		return NULL;
 	}
-	else if (cudaMallocHost((void **) &chunk->host, size) != cudaSuccess)
+	chunk->device = (char *) memory;
+	if (cudaMallocHost((void **) &chunk->host, size) != cudaSuccess)
 	{
 		cudaGetLastError();
 		chunk->host = NULL;
@@ -164,6 +165,13 @@ add_entry(RnLane *lane, struct RnMirror **mirror_at, size_t bytes)
 	chunk->used += whole;
 	mirror->used += whole;
 	return entry;
+}
+
+/* Before it is settled a pass has added its arrays: numbers of rows, a few of each side, and of what is beside them. */
+size_t
+rn_mirrors_most(const RnWork *work)
+{
+	return UPLOADS_MOST + 8 * CHUNK + 16 * (size_t) work->rows * sizeof(int32_t);
 }
 
 /* ---- towards the device ---- */

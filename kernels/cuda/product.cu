@@ -136,6 +136,13 @@ rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *option)
 	return RN_OK;
 }
 
+size_t
+rn_product_scratch_most(const RnWork *work)
+{
+	(void) work;
+	return workspace_size;
+}
+
 /* ---- plans ---- */
 
 static uint32_t

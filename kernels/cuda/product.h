@@ -18,4 +18,7 @@ extern int	rn_product_loses_small(void);
 /* What was decided, "float32" for example. */
 extern const char *rn_product_precision(void);
 
+/* What products take of rn_lane_scratch. */
+extern size_t rn_product_scratch_most(const RnWork *work);
+
 #endif							/* RN_CUDA_PRODUCT_H */
