@@ -68,7 +68,10 @@ OBJS = \
 	src/pg/translation.o \
 	src/pg/terms.o \
 	src/pg/batch.o \
+	src/pg/attempt.o \
 	src/pg/read_ahead.o \
+	src/pg/batch_call.o \
+	src/pg/batch_guard.o \
 	src/pg/batch_cut.o \
 	src/pg/batch_plan.o \
 	src/pg/batch_node.o \
@@ -98,7 +101,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch models privileges inspect diagnose plots evaluate compare sweep decoder fold damaged
+REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch batch_guard models privileges inspect diagnose plots evaluate compare sweep decoder fold damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

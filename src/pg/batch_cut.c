@@ -3,122 +3,20 @@
  *		Expressions cut in two: what a plan node gives, and what is made of it
  *		by a node of ours above it.
  *
- * Below remain columns and what only that kind of node can compute; calls that
- * are made for every row become columns of our node; everything else stays
- * above them and is evaluated when a row is given out.
+ * Below remain columns and what only that kind of node can compute; calls
+ * become columns of our node, guarded by what decides in SQL whether they are
+ * made for a row; everything else stays above them and is evaluated when a row
+ * is given out.
  *
  * src/pg/batch_cut.c
  */
 #include "batch_cut.h"
 
-#include "access/htup_details.h"
-#include "access/transam.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
-#include "optimizer/optimizer.h"
-#include "utils/builtins.h"
-#include "utils/syscache.h"
 
-/* ---------- which calls ---------- */
-
-static bool
-is_attribute(HeapTuple tuple, AttrNumber attribute, const char *value)
-{
-	bool		isnull;
-	Datum		datum = SysCacheGetAttr(PROCOID, tuple, attribute, &isnull);
-
-	return !isnull && strcmp(TextDatumGetCString(datum), value) == 0;
-}
-
-/* Is it a function of SQL that calls our residual_translate(), plainly? */
-static bool
-is_translate(Oid function)
-{
-	HeapTuple	tuple;
-	Form_pg_proc form;
-	bool		result;
-
-	if (function < FirstNormalObjectId)
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	result = form->prolang == ClanguageId && form->proisstrict && !form->prosecdef &&
-		form->prorettype == TEXTOID && form->pronargs >= 1 && form->proargtypes.values[0] == TEXTOID &&
-		heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL) &&
-		is_attribute(tuple, Anum_pg_proc_prosrc, "residual_translate") &&
-		is_attribute(tuple, Anum_pg_proc_probin, RES_LIBRARY);
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-static bool
-is_call(const Node *node)
-{
-	return IsA(node, FuncExpr) && ((const FuncExpr *) node)->funcresulttype == TEXTOID &&
-		is_translate(((const FuncExpr *) node)->funcid);
-}
-
-bool
-res_has_call(Node *node, void *unused)
-{
-	if (node == NULL)
-		return false;
-	return is_call(node) || expression_tree_walker(node, res_has_call, unused);
-}
-
-/*
- * Is anything in it bound to the place where it stands: a subplan, or the value
- * of a CASE around it?  covered: that CASE is part of it.
- */
-static bool
-is_bound(Node *node, void *covered)
-{
-	if (node == NULL)
-		return false;
-	switch (nodeTag(node))
-	{
-		case T_SubPlan:
-		case T_AlternativeSubPlan:
-		case T_CoerceToDomainValue:
-			return true;
-		case T_CaseTestExpr:
-			return covered == NULL;
-		case T_CaseExpr:
-			{
-				CaseExpr   *expression = (CaseExpr *) node;
-				ListCell   *cell;
-
-				foreach(cell, expression->args)
-				{
-					CaseWhen   *when = lfirst_node(CaseWhen, cell);
-
-					if (is_bound((Node *) when->expr, node) || is_bound((Node *) when->result, covered))
-						return true;
-				}
-				return is_bound((Node *) expression->arg, covered) || is_bound((Node *) expression->defresult, covered);
-			}
-		case T_ArrayCoerceExpr:
-			return is_bound((Node *) ((ArrayCoerceExpr *) node)->arg, covered) ||
-				is_bound((Node *) ((ArrayCoerceExpr *) node)->elemexpr, node);
-		default:
-			return expression_tree_walker(node, is_bound, covered);
-	}
-}
-
-/* May its arguments be evaluated some rows ahead, and apart? */
-static bool
-may_lift(const FuncExpr *call)
-{
-	Node	   *arguments = (Node *) call->args;
-
-	return !res_has_call(arguments, NULL) && !is_bound(arguments, NULL) && !contain_volatile_functions(arguments);
-}
+#include "batch_call.h"
+#include "batch_guard.h"
 
 /* ---------- a target list, cut in two ---------- */
 
@@ -189,31 +87,122 @@ scan_column(ResCut *cut, Expr *expression)
 
 static Node *cut_expression(Node *node, ResCut *cut);
 
-List *
-res_cut_after_first(List *list, ResCut *cut)
+/* From here on things are evaluated only where this is true, too. */
+static void
+add_guard(ResCut *cut, Expr *guard)
 {
-	bool		before = cut->conditional;
+	cut->guards = lappend(list_copy(cut->guards), guard);
+}
+
+/* What is evaluated only where the expressions before it are each of that kind: the arguments of AND, OR and conditions. */
+List *
+res_cut_while(BoolTestType test, List *list, ResCut *cut)
+{
+	List	   *before = cut->guards;
 	List	   *result = NIL;
 	ListCell   *cell;
 
 	foreach(cell, list)
 	{
 		result = lappend(result, cut_expression(lfirst(cell), cut));
-		cut->conditional = true;
+		add_guard(cut, res_guard_truth(test, lfirst(cell)));
 	}
-	cut->conditional = before;
+	cut->guards = before;
 	return result;
 }
 
 static Node *
-cut_conditional(Node *node, ResCut *cut)
+cut_coalesce(const CoalesceExpr *expression, ResCut *cut)
 {
-	bool		before = cut->conditional;
+	CoalesceExpr *copy = copyObject(unconstify(CoalesceExpr *, expression));
+	List	   *before = cut->guards;
+	ListCell   *cell;
 
-	cut->conditional = true;
+	copy->args = NIL;
+	foreach(cell, expression->args)
+	{
+		copy->args = lappend(copy->args, cut_expression(lfirst(cell), cut));
+		add_guard(cut, res_guard_null(IS_NULL, lfirst(cell)));
+	}
+	cut->guards = before;
+	return (Node *) copy;
+}
+
+static Node *
+cut_bool(const BoolExpr *expression, ResCut *cut)
+{
+	BoolExpr   *copy = copyObject(unconstify(BoolExpr *, expression));
+
+	copy->args = res_cut_while(expression->boolop == OR_EXPR ? IS_NOT_TRUE : IS_NOT_FALSE, expression->args, cut);
+	return (Node *) copy;
+}
+
+static Node *
+cut_case(const CaseExpr *expression, ResCut *cut)
+{
+	CaseExpr   *copy = copyObject(unconstify(CaseExpr *, expression));
+	List	   *before = cut->guards;
+	ListCell   *cell;
+
+	copy->arg = (Expr *) cut_expression((Node *) expression->arg, cut);
+	foreach(cell, copy->args)
+	{
+		CaseWhen   *when = lfirst_node(CaseWhen, cell);
+		Expr	   *condition = res_guard_when(expression, when);
+		List	   *so_far = cut->guards;
+
+		when->expr = (Expr *) cut_expression((Node *) when->expr, cut);
+		add_guard(cut, condition);
+		when->result = (Expr *) cut_expression((Node *) when->result, cut);
+		cut->guards = so_far;
+		add_guard(cut, res_guard_truth(IS_NOT_TRUE, condition));
+	}
+	copy->defresult = (Expr *) cut_expression((Node *) expression->defresult, cut);
+	cut->guards = before;
+	return (Node *) copy;
+}
+
+/* Subscripts of NULL are not evaluated. */
+static Node *
+cut_subscripts(const SubscriptingRef *expression, ResCut *cut)
+{
+	SubscriptingRef *copy = copyObject(unconstify(SubscriptingRef *, expression));
+	List	   *before = cut->guards;
+
+	copy->refexpr = (Expr *) cut_expression((Node *) expression->refexpr, cut);
+	add_guard(cut, res_guard_null(IS_NOT_NULL, expression->refexpr));
+	copy->refupperindexpr = (List *) expression_tree_mutator((Node *) expression->refupperindexpr, cut_expression, cut);
+	copy->reflowerindexpr = (List *) expression_tree_mutator((Node *) expression->reflowerindexpr, cut_expression, cut);
+	cut->guards = before;
+	return (Node *) copy;
+}
+
+/* Nothing says here for which rows its parts are evaluated. */
+static Node *
+cut_untold(Node *node, ResCut *cut)
+{
+	bool		before = cut->untold;
+
+	cut->untold = true;
 	node = expression_tree_mutator(node, cut_expression, cut);
-	cut->conditional = before;
+	cut->untold = before;
 	return node;
+}
+
+static bool
+may_lift(const Node *node, const ResCut *cut)
+{
+	return !cut->untold && res_is_call(node) && res_may_go_ahead((Node *) ((const FuncExpr *) node)->args) &&
+		res_may_go_ahead((Node *) cut->guards);
+}
+
+static Node *
+cut_call(FuncExpr *call, ResCut *cut)
+{
+	List	   *guards = (List *) to_child((Node *) cut->guards, cut);
+
+	cut->n_calls++;
+	return scan_column(cut, res_guarded(guards, (Expr *) expression_tree_mutator((Node *) call, to_child, cut)));
 }
 
 static Node *
@@ -225,29 +214,27 @@ cut_expression(Node *node, ResCut *cut)
 		return copyObject(node);
 	if (is_leaf(node))
 		return scan_column(cut, (Expr *) child_column(cut, node));
-	if (!cut->conditional && is_call(node) && may_lift((FuncExpr *) node))
+	if (may_lift(node, cut))
+		return cut_call((FuncExpr *) node, cut);
+	switch (nodeTag(node))
 	{
-		cut->n_calls++;
-		return scan_column(cut, (Expr *) expression_tree_mutator(node, to_child, cut));
+		case T_CoalesceExpr:
+			return cut_coalesce((CoalesceExpr *) node, cut);
+		case T_BoolExpr:
+			return cut_bool((BoolExpr *) node, cut);
+		case T_CaseExpr:
+			return cut_case((CaseExpr *) node, cut);
+		case T_SubscriptingRef:
+			return ((SubscriptingRef *) node)->refassgnexpr == NULL ? cut_subscripts((SubscriptingRef *) node, cut) :
+				cut_untold(node, cut);
+		case T_RowCompareExpr:
+		case T_ArrayCoerceExpr:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+			return cut_untold(node, cut);
+		default:
+			return expression_tree_mutator(node, cut_expression, cut);
 	}
-	if (IsA(node, CoalesceExpr))
-	{
-		CoalesceExpr *copy = copyObject((CoalesceExpr *) node);
-
-		copy->args = res_cut_after_first(copy->args, cut);
-		return (Node *) copy;
-	}
-	if (IsA(node, BoolExpr))
-	{
-		BoolExpr   *copy = copyObject((BoolExpr *) node);
-
-		copy->args = res_cut_after_first(copy->args, cut);
-		return (Node *) copy;
-	}
-	if (IsA(node, CaseExpr) || IsA(node, RowCompareExpr) || IsA(node, ArrayCoerceExpr) || IsA(node, SubPlan) ||
-		IsA(node, AlternativeSubPlan))
-		return cut_conditional(node, cut);
-	return expression_tree_mutator(node, cut_expression, cut);
 }
 
 List *
@@ -271,15 +258,20 @@ static Node *
 cut_aggregates(Node *node, ResCut *cut)
 {
 	Aggref	   *aggregate;
+	List	   *before = cut->guards;
 
 	if (node == NULL)
 		return NULL;
 	if (!IsA(node, Aggref))
 		return expression_tree_mutator(node, cut_aggregates, cut);
 	aggregate = copyObject((Aggref *) node);
-	/* behind a FILTER arguments are not those of every row */
-	if (aggregate->aggfilter == NULL)
-		aggregate->args = (List *) expression_tree_mutator((Node *) aggregate->args, cut_expression, cut);
+	if (aggregate->aggfilter != NULL)
+	{
+		add_guard(cut, aggregate->aggfilter);
+		aggregate->aggfilter = (Expr *) cut_expression((Node *) aggregate->aggfilter, cut);
+	}
+	aggregate->args = (List *) expression_tree_mutator((Node *) aggregate->args, cut_expression, cut);
+	cut->guards = before;
 	return (Node *) aggregate;
 }
 

@@ -19,18 +19,16 @@ typedef struct ResCut
 	List	   *scan;			/* our node's custom_scan_tlist: child's columns and calls */
 	bool		keep_columns;	/* the child stays as it is: Vars name its columns */
 	bool		above;			/* the expressions are of the node above ours, which is to see ours as its child */
-	bool		conditional;	/* what comes is not evaluated for every row */
+	List	   *guards;			/* what comes is evaluated only where all of them are true */
+	bool		untold;			/* or for rows that nothing tells */
 	int			n_calls;		/* that were taken out */
 } ResCut;
-
-/* Does the expression call residual_translate somewhere?  A walker: the second argument is not used. */
-extern bool res_has_call(Node *node, void *unused);
 
 /* The list as our node has it. */
 extern List *res_cut_target_list(List *target_list, ResCut *cut);
 
-/* Likewise of a list of expressions of which each is evaluated only if those before it say so. */
-extern List *res_cut_after_first(List *list, ResCut *cut);
+/* Likewise of a list of expressions of which each is evaluated only where those before it are each of that kind. */
+extern List *res_cut_while(BoolTestType test, List *list, ResCut *cut);
 
 /* Our node gives the child's columns as they are, before anything else. */
 extern void res_cut_keep_child(ResCut *cut, const List *target_list);

@@ -7,9 +7,15 @@
  *		  Translate: residual_translate(title, 'en_de'::text)
  *		  ->  Seq Scan on products
  *
- * Arguments are evaluated when a row is read, everything else of the target
- * list when it is given out, so that what the rest of a row does happens in
- * its turn.  Model, version and rights are those of the query's snapshot.
+ * Arguments, and the conditions under which a call is made at all, are
+ * evaluated when a row is read, everything else of the target list when it is
+ * given out, so that what the rest of a row does happens in its turn.  Model,
+ * version and rights are those of the query's snapshot.
+ *
+ * Where something cannot be evaluated ahead (it raises an error, or a subplan
+ * of which it is the first user has not run), the row is computed alone, when
+ * its turn has come, as if there were no batches: the calls are put back to
+ * where they were in the list.
  *
  * src/pg/batch_node.c
  */
@@ -21,36 +27,52 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
+#include "attempt.h"
+#include "batch_call.h"
+#include "batch_guard.h"
 #include "read_ahead.h"
 
 #define MAX_ARGUMENTS	3		/* text, model, options */
 
 typedef struct Call
 {
-	FuncExpr   *function;
+	Expr	   *expression;		/* as it stands in the list */
+	ExprState  *guard;			/* is the call made for the row?  NULL: for every row */
 	ExprState  *arguments[MAX_ARGUMENTS];	/* NULL: not given */
 	int			column;			/* of the scan tuple, from 0 */
 } Call;
+
+/* Rows that are computed alone. */
+typedef struct Alone
+{
+	ExprState  *condition;
+	ProjectionInfo *projection;
+} Alone;
 
 typedef struct BatchState
 {
 	CustomScanState css;
 	int			n_calls;
 	Call	   *calls;
-	ExprContext *reading;		/* for arguments */
+	bool		may_fail;		/* something that is evaluated ahead */
+	Bitmapset  *params;			/* that are used ahead */
+	ExprContext *reading;		/* for what is evaluated ahead */
+	ResCall    *read;			/* where it goes */
 	TupleTableSlot *row;		/* what the child gave, as it was kept */
 	ExprState  *condition;		/* that rows must fulfil, or NULL */
+	Alone	   *alone;			/* made for the first of them */
 	ResReadAhead *ahead;
 	ResReadAheadCounts shown;	/* what instrument has of it */
 	Datum	   *answers;		/* [n_calls] */
 	bool	   *nulls;
 } BatchState;
 
-/* ---------- start ---------- */
+/* ---------- calls ---------- */
 
 /* As for any function that a query calls. */
 static void
@@ -63,6 +85,40 @@ check_execute(Oid function)
 	InvokeFunctionExecuteHook(function);
 }
 
+/* A walker: the params that others of the plan compute. */
+static bool
+note_params(Node *node, void *arg)
+{
+	BatchState *state = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		state->params = bms_add_member(state->params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, note_params, arg);
+}
+
+static void
+prepare_call(BatchState *state, const TargetEntry *entry)
+{
+	PlanState  *node = &state->css.ss.ps;
+	Call	   *call = &state->calls[state->n_calls++];
+	Expr	   *guard;
+	FuncExpr   *function = res_guarded_call(entry->expr, &guard);
+	ListCell   *argument;
+	int			i = 0;
+
+	check_execute(function->funcid);
+	call->expression = entry->expr;
+	call->column = entry->resno - 1;
+	call->guard = ExecInitExpr(guard, node);
+	foreach(argument, function->args)
+		call->arguments[i++] = ExecInitExpr(lfirst(argument), node);
+	state->may_fail |= res_may_fail((Node *) guard, NULL) || res_may_fail((Node *) function->args, NULL);
+	(void) note_params((Node *) guard, state);
+	(void) note_params((Node *) function->args, state);
+}
+
 static void
 prepare_calls(BatchState *state)
 {
@@ -73,61 +129,93 @@ prepare_calls(BatchState *state)
 	foreach(cell, scan->custom_scan_tlist)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		FuncExpr   *function = (FuncExpr *) entry->expr;
-		Call	   *call = &state->calls[state->n_calls];
-		ListCell   *argument;
-		int			i = 0;
 
-		if (!IsA(function, FuncExpr))
-			continue;
-		check_execute(function->funcid);
-		call->function = function;
-		call->column = entry->resno - 1;
-		foreach(argument, function->args)
-			call->arguments[i++] = ExecInitExpr(lfirst(argument), &state->css.ss.ps);
-		state->n_calls++;
+		if (!IsA(entry->expr, Var))
+			prepare_call(state, entry);
 	}
 }
 
-/* Read a row of the child and what is to be translated of it. */
+/* ---------- reading ---------- */
+
+static void
+evaluate_call(BatchState *state, const Call *call, ResCall *result)
+{
+	Datum		values[MAX_ARGUMENTS] = {0, 0, 0};
+	MemoryContext before;
+	bool		isnull;
+	int			k;
+
+	result->isnull = false;
+	if (call->guard != NULL)
+		result->isnull = !DatumGetBool(ExecEvalExprSwitchContext(call->guard, state->reading, &isnull)) || isnull;
+	if (result->isnull)
+		return;
+	for (k = 0; k < MAX_ARGUMENTS && call->arguments[k] != NULL; k++)
+	{
+		values[k] = ExecEvalExprSwitchContext(call->arguments[k], state->reading, &isnull);
+		result->isnull |= isnull;	/* the function is strict */
+	}
+	if (result->isnull)
+		return;
+	before = MemoryContextSwitchTo(state->reading->ecxt_per_tuple_memory);
+	result->source = DatumGetTextPP(values[0]);
+	result->model = k > 1 ? DatumGetTextPP(values[1]) : NULL;
+	result->options = k > 2 ? DatumGetJsonbP(values[2]) : NULL;
+	MemoryContextSwitchTo(before);
+}
+
+static void
+evaluate_calls(void *arg)
+{
+	BatchState *state = arg;
+	int			i;
+
+	for (i = 0; i < state->n_calls; i++)
+		evaluate_call(state, &state->calls[i], &state->read[i]);
+}
+
+/* Is anything needed ahead that a subplan computes when it is first needed?  It may not be in vain, nor in an attempt. */
 static bool
+awaits_subplan(const BatchState *state)
+{
+	const ParamExecData *params = state->css.ss.ps.state->es_param_exec_vals;
+	int			id = -1;
+
+	while ((id = bms_next_member(state->params, id)) >= 0)
+	{
+		if (params[id].execPlan != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Read a row of the child and what is to be translated of it. */
+static ResRowKind
 read_row(void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row)
 {
 	BatchState *state = arg;
 	TupleTableSlot *slot = ExecProcNode(outerPlanState(state));
 	MemoryContext before;
-	int			i;
+	bool		evaluated = true;
 
 	if (TupIsNull(slot))
-		return false;
+		return RES_NO_ROW;
 	ResetExprContext(state->reading);
 	state->reading->ecxt_outertuple = slot;
-	for (i = 0; i < state->n_calls; i++)
-	{
-		Datum		values[MAX_ARGUMENTS] = {0, 0, 0};
-		int			k;
-
-		calls[i].isnull = false;
-		for (k = 0; k < MAX_ARGUMENTS && state->calls[i].arguments[k] != NULL; k++)
-		{
-			bool		isnull;
-
-			values[k] = ExecEvalExprSwitchContext(state->calls[i].arguments[k], state->reading, &isnull);
-			calls[i].isnull |= isnull;	/* the function is strict */
-		}
-		if (calls[i].isnull)
-			continue;
-		before = MemoryContextSwitchTo(state->reading->ecxt_per_tuple_memory);
-		calls[i].source = DatumGetTextPP(values[0]);
-		calls[i].model = k > 1 ? DatumGetTextPP(values[1]) : NULL;
-		calls[i].options = k > 2 ? DatumGetJsonbP(values[2]) : NULL;
-		MemoryContextSwitchTo(before);
-	}
+	state->read = calls;
+	if (awaits_subplan(state))
+		evaluated = false;
+	else if (state->may_fail)
+		evaluated = res_attempt(evaluate_calls, state);
+	else
+		evaluate_calls(state);
 	before = MemoryContextSwitchTo(keep);
 	*row = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(before);
-	return true;
+	return evaluated ? RES_ROW : RES_ROW_ALONE;
 }
+
+/* ---------- start ---------- */
 
 static void
 begin(CustomScanState *node, EState *estate, int eflags)
@@ -140,9 +228,55 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	prepare_calls(state);
 	state->condition = ExecInitQual(scan->custom_exprs, &node->ss.ps);
 	state->reading = CreateExprContext(estate);
-	state->ahead = res_read_ahead_create(estate->es_query_cxt, state->n_calls, read_row, state);
+	state->ahead = res_read_ahead_create(estate->es_query_cxt, state->n_calls, read_row, state, true);
 	state->answers = palloc(state->n_calls * sizeof(Datum));
 	state->nulls = palloc(state->n_calls * sizeof(bool));
+}
+
+/* ---------- rows that are computed alone ---------- */
+
+/* Calls back to where they were: a mutator. */
+static Node *
+put_back(Node *node, void *scan_list)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == INDEX_VAR)
+		return copyObject((Node *) list_nth_node(TargetEntry, scan_list, ((Var *) node)->varattno - 1)->expr);
+	return expression_tree_mutator(node, put_back, scan_list);
+}
+
+static Alone *
+create_alone(BatchState *state)
+{
+	PlanState  *node = &state->css.ss.ps;
+	CustomScan *scan = (CustomScan *) node->plan;
+	MemoryContext before = MemoryContextSwitchTo(node->state->es_query_cxt);
+	TupleTableSlot *result = ExecInitExtraTupleSlot(node->state, ExecGetResultType(node), &TTSOpsVirtual);
+	List	   *conditions = (List *) put_back((Node *) scan->custom_exprs, scan->custom_scan_tlist);
+	List	   *target_list = (List *) put_back((Node *) scan->scan.plan.targetlist, scan->custom_scan_tlist);
+	Alone	   *alone = palloc(sizeof(Alone));
+
+	/* it is the kept copy that they read, not what the child gives */
+	node->outeropsset = node->outeropsfixed = true;
+	node->outerops = &TTSOpsMinimalTuple;
+	alone->condition = ExecInitQual(conditions, node);
+	alone->projection = ExecBuildProjectionInfo(target_list, node->ps_ExprContext, result, node, NULL);
+	node->outeropsset = false;
+	MemoryContextSwitchTo(before);
+	return alone;
+}
+
+/* The row that was read, computed now; NULL: it does not fulfil the conditions. */
+static TupleTableSlot *
+compute_alone(BatchState *state)
+{
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+
+	if (state->alone == NULL)
+		state->alone = create_alone(state);
+	econtext->ecxt_outertuple = state->row;
+	return ExecQual(state->alone->condition, econtext) ? ExecProject(state->alone->projection) : NULL;
 }
 
 /* ---------- rows ---------- */
@@ -189,39 +323,56 @@ fill_scan_tuple(BatchState *state)
 	ExecStoreVirtualTuple(tuple);
 }
 
-/* The next row of the child with its translations in the scan tuple; false at the end. */
-static bool
+/* The next row of the child, with its translations in the scan tuple unless it is alone. */
+static ResRowKind
 next_tuple(BatchState *state)
 {
 	MinimalTuple row;
-	bool		got;
+	ResRowKind	kind;
 
 	ExecClearTuple(state->row);
 	ExecClearTuple(state->css.ss.ss_ScanTupleSlot);
-	got = res_read_ahead_next(state->ahead, &row, state->answers, state->nulls);
+	kind = res_read_ahead_next(state->ahead, &row, state->answers, state->nulls);
 	note_counts(state);
-	if (!got)
-		return false;
+	if (kind == RES_NO_ROW)
+		return kind;
 	ExecStoreMinimalTuple(row, state->row, false);
-	fill_scan_tuple(state);
-	return true;
+	if (kind == RES_ROW)
+		fill_scan_tuple(state);
+	return kind;
+}
+
+/* The row that was read, out of its translations; NULL: it does not fulfil the conditions. */
+static TupleTableSlot *
+compute(BatchState *state)
+{
+	ScanState  *node = &state->css.ss;
+	ExprContext *econtext = node->ps.ps_ExprContext;
+
+	econtext->ecxt_scantuple = node->ss_ScanTupleSlot;
+	if (!ExecQual(state->condition, econtext))
+		return NULL;
+	return node->ps.ps_ProjInfo == NULL ? node->ss_ScanTupleSlot : ExecProject(node->ps.ps_ProjInfo);
 }
 
 static TupleTableSlot *
 next_row(CustomScanState *node)
 {
 	BatchState *state = (BatchState *) node;
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	TupleTableSlot *row = NULL;
 
-	do
+	while (row == NULL)
 	{
+		ResRowKind	kind;
+
 		CHECK_FOR_INTERRUPTS();
-		ResetExprContext(econtext);
-		if (!next_tuple(state))
-			return NULL;
-		econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
-	} while (!ExecQual(state->condition, econtext));
-	return node->ss.ps.ps_ProjInfo == NULL ? node->ss.ss_ScanTupleSlot : ExecProject(node->ss.ps.ps_ProjInfo);
+		ResetExprContext(node->ss.ps.ps_ExprContext);
+		kind = next_tuple(state);
+		if (kind == RES_NO_ROW)
+			break;
+		row = kind == RES_ROW ? compute(state) : compute_alone(state);
+	}
+	return row;
 }
 
 static void
@@ -243,6 +394,36 @@ end(CustomScanState *node)
 
 /* ---------- EXPLAIN ---------- */
 
+static char *
+explain_call(const Call *call, List *context, bool prefix)
+{
+	Expr	   *guard;
+	char	   *function = deparse_expression((Node *) res_guarded_call(call->expression, &guard), context, prefix, false);
+
+	if (guard == NULL)
+		return function;
+	return psprintf("CASE WHEN %s THEN %s END", deparse_expression((Node *) guard, context, prefix, false), function);
+}
+
+/* For the filter, which shows by itself when a call is made. */
+static List *
+without_guards(List *scan_list)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, scan_list)
+	{
+		TargetEntry *entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
+		Expr	   *guard;
+
+		if (!IsA(entry->expr, Var))
+			entry->expr = (Expr *) res_guarded_call(entry->expr, &guard);
+		result = lappend(result, entry);
+	}
+	return result;
+}
+
 static void
 explain_expressions(BatchState *state, List *ancestors, ExplainState *es)
 {
@@ -250,13 +431,16 @@ explain_expressions(BatchState *state, List *ancestors, ExplainState *es)
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, &scan->scan.plan, ancestors);
 	bool		prefix = es->verbose || list_length(es->rtable) > 1;
 	List	   *calls = NIL;
+	Node	   *filter;
 	int			i;
 
 	for (i = 0; i < state->n_calls; i++)
-		calls = lappend(calls, deparse_expression((Node *) state->calls[i].function, context, prefix, false));
+		calls = lappend(calls, explain_call(&state->calls[i], context, prefix));
 	ExplainPropertyList("Translate", calls, es);
-	if (scan->custom_exprs != NIL)
-		ExplainPropertyText("Filter", deparse_expression((Node *) make_ands_explicit(scan->custom_exprs), context, prefix, false), es);
+	if (scan->custom_exprs == NIL)
+		return;
+	filter = put_back((Node *) make_ands_explicit(scan->custom_exprs), without_guards(scan->custom_scan_tlist));
+	ExplainPropertyText("Filter", deparse_expression(filter, context, prefix, false), es);
 }
 
 static void

@@ -8,15 +8,14 @@
  * batched although nothing was loaded when its planning began (that the
  * planner asks residual_translate_support() loads the library in time).
  *
- * A node whose target list calls the function where it is called for every
- * row, whatever the row holds, gives from then on what the list is made of,
- * and the node above it, ours, the list:
+ * A node whose target list calls the function gives from then on what the
+ * list is made of, and the node above it, ours, the list:
  *
  *		Seq Scan: id, residual_translate(title)		Custom Scan: id, (residual_translate(title))
  *													  ->  Seq Scan: id, title
  *
  * Conditions of a scan and arguments of aggregates are cut likewise.  Calls
- * elsewhere (in CASE, after OR, in conditions of joins) stay what they are.
+ * elsewhere (in conditions of joins) stay what they are.
  *
  * src/pg/batch_plan.c
  */
@@ -28,6 +27,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 
+#include "batch_call.h"
 #include "batch_cut.h"
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(residual_translate_support);
@@ -167,10 +167,10 @@ batch_conditions(Rewriting *rewriting, Plan *plan)
 
 	while (n < list_length(plan->qual) && !res_has_call(list_nth(plan->qual, n), NULL))
 		n++;
-	conditions = res_cut_after_first(list_copy_tail(plan->qual, n), &cut);
+	conditions = res_cut_while(IS_TRUE, list_copy_tail(plan->qual, n), &cut);
 	if (cut.n_calls == 0)
 		return plan;
-	cut.conditional = true;
+	cut.untold = true;			/* the list is of rows that they let through: the next node of ours has its calls */
 	scan = res_batch_node_make();
 	copy_plan_data(rewriting, &scan->scan.plan, plan);
 	scan->scan.plan.targetlist = res_cut_target_list(plan->targetlist, &cut);

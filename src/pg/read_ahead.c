@@ -18,6 +18,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "attempt.h"
+
 #define FIRST_ROWS		8		/* of the first portion */
 #define GROWTH			4		/* of portions; rows ahead for one that was asked for */
 #define PORTIONS		3		/* at a time */
@@ -35,6 +37,7 @@ typedef struct Portion
 	int		   *questions;		/* [room * n_calls]; -1: NULL */
 	ResTranslator **translators;	/* [room * n_calls] */
 	Size		bytes;			/* of rows and texts */
+	bool		alone;			/* its only row asks nothing here */
 } Portion;
 
 struct ResReadAhead
@@ -43,6 +46,7 @@ struct ResReadAhead
 	int			n_calls;
 	ResReadRow	read;
 	void	   *arg;
+	bool		may_be_alone;	/* rows in error */
 	int			next_size;		/* rows of the next portion */
 	int64		given;			/* rows since the start */
 	int64		ahead;			/* rows that were read and not given */
@@ -54,13 +58,14 @@ struct ResReadAhead
 	/* a row that was read, but may not be prepared yet */
 	MemoryContext held;
 	bool		is_held;
+	bool		is_alone;		/* the row that was read last, or is held */
 	ResCall    *calls;			/* [n_calls] of the row that was read last, or is held */
 	MinimalTuple row;
 	ResReadAheadCounts counts;
 };
 
 ResReadAhead *
-res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *arg)
+res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *arg, bool alone)
 {
 	MemoryContext context = AllocSetContextCreate(home, "rows read ahead", ALLOCSET_DEFAULT_SIZES);
 	ResReadAhead *ahead = MemoryContextAllocZero(context, sizeof(ResReadAhead));
@@ -69,6 +74,7 @@ res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *ar
 	ahead->n_calls = n_calls;
 	ahead->read = read;
 	ahead->arg = arg;
+	ahead->may_be_alone = alone;
 	ahead->held = AllocSetContextCreate(context, "row that waits", ALLOCSET_SMALL_SIZES);
 	ahead->calls = MemoryContextAllocZero(context, n_calls * sizeof(ResCall));
 	dlist_init(&ahead->portions);
@@ -93,6 +99,7 @@ res_read_ahead_reset(ResReadAhead *ahead)
 		drop_first(ahead);
 	MemoryContextReset(ahead->held);
 	ahead->is_held = false;
+	ahead->is_alone = false;
 	ahead->next_size = Min(FIRST_ROWS, res_batch_rows);
 	ahead->given = 0;
 	ahead->ended = false;
@@ -149,13 +156,11 @@ find_translator(const ResReadAhead *ahead, const ResCall *call)
 static void
 add_translator(ResReadAhead *ahead, const ResCall *call)
 {
-	MemoryContext before = MemoryContextSwitchTo(ahead->context);
 	ResTranslator *translator = res_translator_create(ahead->context);
 
 	res_translator_prepare(translator, RN_TASK_TRANSLATE,
 						   call->model == NULL ? NULL : text_to_cstring(call->model), call->options);
 	ahead->translators = lappend(ahead->translators, translator);
-	MemoryContextSwitchTo(before);
 }
 
 /* No portion uses them. */
@@ -173,10 +178,25 @@ drop_translators(ResReadAhead *ahead)
 static bool
 lacks_translator(const ResReadAhead *ahead, const ResCall *call)
 {
-	return !call->isnull && find_translator(ahead, call) == NULL;
+	return !ahead->is_alone && !call->isnull && find_translator(ahead, call) == NULL;
 }
 
-/* May the row be asked about?  One whose translator is not prepared may, once no row is before it. */
+static void
+add_translators(void *arg)
+{
+	ResReadAhead *ahead = arg;
+	MemoryContext before = MemoryContextSwitchTo(ahead->context);
+	int			i;
+
+	for (i = 0; i < ahead->n_calls; i++)
+	{
+		if (lacks_translator(ahead, &ahead->calls[i]))
+			add_translator(ahead, &ahead->calls[i]);
+	}
+	MemoryContextSwitchTo(before);
+}
+
+/* May the row be asked about?  One that is alone, or whose translators are not prepared, may once no row is before it. */
 static bool
 prepare_row(ResReadAhead *ahead)
 {
@@ -184,17 +204,18 @@ prepare_row(ResReadAhead *ahead)
 
 	while (i < ahead->n_calls && !lacks_translator(ahead, &ahead->calls[i]))
 		i++;
-	if (i == ahead->n_calls)
+	if (i == ahead->n_calls && !ahead->is_alone)
 		return true;
 	if (ahead->ahead > 0)
 		return false;
+	if (ahead->is_alone)
+		return true;
 	if (list_length(ahead->translators) >= TRANSLATORS)
 		drop_translators(ahead);
-	for (i = 0; i < ahead->n_calls; i++)
-	{
-		if (lacks_translator(ahead, &ahead->calls[i]))
-			add_translator(ahead, &ahead->calls[i]);
-	}
+	if (!ahead->may_be_alone)
+		add_translators(ahead);
+	else
+		ahead->is_alone = !res_attempt(add_translators, ahead);
 	return true;
 }
 
@@ -211,7 +232,7 @@ hold_row(ResReadAhead *ahead)
 	{
 		ResCall    *call = &ahead->calls[i];
 
-		if (call->isnull)
+		if (call->isnull || ahead->is_alone)
 			continue;
 		call->source = (text *) PG_DETOAST_DATUM_COPY(PointerGetDatum(call->source));
 		if (call->model != NULL)
@@ -257,12 +278,13 @@ add_row(ResReadAhead *ahead, Portion *portion, MinimalTuple row)
 
 		portion->questions[at + i] = -1;
 		portion->translators[at + i] = NULL;
-		if (call->isnull)
+		if (call->isnull || ahead->is_alone)
 			continue;
 		portion->translators[at + i] = find_translator(ahead, call);
 		portion->questions[at + i] = res_batch_ask(portion->batch, portion->translators[at + i], call->source);
 	}
 	portion->rows[portion->n++] = row;
+	portion->alone = ahead->is_alone;
 	portion->bytes += row != NULL ? row->t_len : 0;
 	ahead->ahead++;
 }
@@ -283,7 +305,7 @@ is_full(const Portion *portion, TimestampTz started)
 {
 	if (portion->n == 0)
 		return false;
-	return portion->n == portion->room ||
+	return portion->alone || portion->n == portion->room ||
 		portion->bytes + res_batch_bytes(portion->batch) >= (Size) work_mem * 1024 / PORTIONS ||
 		TimestampDifferenceExceeds(started, GetCurrentTimestamp(), FILL_MS);
 }
@@ -292,6 +314,7 @@ static void
 fill_portion(ResReadAhead *ahead, Portion *portion)
 {
 	TimestampTz started = GetCurrentTimestamp();
+	ResRowKind	kind;
 
 	if (ahead->is_held)
 		add_held_row(ahead, portion);
@@ -299,9 +322,11 @@ fill_portion(ResReadAhead *ahead, Portion *portion)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ahead->row = NULL;
-		ahead->ended = !ahead->read(ahead->arg, res_batch_context(portion->batch), ahead->calls, &ahead->row);
+		kind = ahead->read(ahead->arg, res_batch_context(portion->batch), ahead->calls, &ahead->row);
+		ahead->ended = kind == RES_NO_ROW;
 		if (ahead->ended)
 			break;
+		ahead->is_alone = kind == RES_ROW_ALONE;
 		if (!prepare_row(ahead))
 		{
 			hold_row(ahead);
@@ -331,10 +356,12 @@ read_portion(ResReadAhead *ahead)
 	ahead->counts.batches += res_batch_requests(portion->batch);
 }
 
-/* Does it read, now, too far ahead of what was asked for? */
+/* Does it read, now, too far ahead of what was asked for?  Nothing is read before a row that is alone has had its turn. */
 static bool
-is_far_ahead(const ResReadAhead *ahead)
+is_far_ahead(ResReadAhead *ahead)
 {
+	if (ahead->n_portions > 0 && dlist_tail_element(Portion, node, &ahead->portions)->alone)
+		return true;
 	return ahead->ahead > 0 && ahead->ahead + ahead->next_size > FIRST_ROWS + GROWTH * ahead->given;
 }
 
@@ -369,7 +396,7 @@ give_answer(ResReadAhead *ahead, Portion *portion, int at, Datum *value, bool *i
 	*isnull = answer->translation == NULL;
 }
 
-bool
+ResRowKind
 res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls)
 {
 	Portion    *portion;
@@ -383,12 +410,12 @@ res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool
 	}
 	read_more(ahead);
 	if (ahead->n_portions == 0)
-		return false;
+		return RES_NO_ROW;
 	portion = dlist_head_element(Portion, node, &ahead->portions);
 	for (i = 0; i < ahead->n_calls; i++)
 		give_answer(ahead, portion, portion->given * ahead->n_calls + i, &answers[i], &nulls[i]);
 	*row = portion->rows[portion->given++];
 	ahead->given++;
 	ahead->ahead--;
-	return true;
+	return portion->alone ? RES_ROW_ALONE : RES_ROW;
 }

@@ -9,7 +9,8 @@
  *
  * It must not show.  An error belongs to its row and is raised when that row
  * is asked for: so a row that needs a model or options that are new waits
- * until those before it have gone.  And what nobody asks for must not cost
+ * until those before it have gone, and so does one whose calls cannot be known
+ * before.  And what nobody asks for must not cost
  * much: the first batch is small, and no more rows are ahead than a few times
  * those that were asked for.
  *
@@ -31,23 +32,34 @@ typedef struct ResCall
 	Jsonb	   *options;		/* NULL: none */
 } ResCall;
 
+typedef enum ResRowKind
+{
+	RES_NO_ROW,					/* the end */
+	RES_ROW,
+	RES_ROW_ALONE				/* its calls are made by whoever asked for it, when its turn has come */
+} ResRowKind;
+
 /*
- * Read the next row: its calls, and what is to be given back with it, palloc'd
- * in keep (*row may stay NULL).  False at the end.
+ * Read the next row: its calls, unless they cannot be known ahead, and what is
+ * to be given back with it, palloc'd in keep (*row may stay NULL).
  */
-typedef bool (*ResReadRow) (void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row);
+typedef ResRowKind (*ResReadRow) (void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row);
 
 typedef struct ResReadAhead ResReadAhead;
 
-/* Lives in a memory context of its own below home. */
-extern ResReadAhead *res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *arg);
+/*
+ * Lives in a memory context of its own below home.  alone: a row whose model
+ * or options are in error is given out alone, so that its other columns come
+ * first; else the error is raised here.
+ */
+extern ResReadAhead *res_read_ahead_create(MemoryContext home, int n_calls, ResReadRow read, void *arg, bool alone);
 
 /* Forget all rows and begin anew; models stay those that were chosen. */
 extern void res_read_ahead_reset(ResReadAhead *ahead);
 extern void res_read_ahead_free(ResReadAhead *ahead);
 
-/* The next row and the answers to its calls, all of which live until the next call.  False at the end. */
-extern bool res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls);
+/* The next row and the answers to its calls, unless it comes alone; all of it lives until the next call. */
+extern ResRowKind res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls);
 
 /* Since the start: different texts of batches, requests that they made, tokens of answers. */
 typedef struct ResReadAheadCounts

@@ -23,7 +23,7 @@ typedef struct WindowRows
 } WindowRows;
 
 /* A row of the partition, which need not be the one that is being computed. */
-static bool
+static ResRowKind
 read_row(void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row)
 {
 	WindowRows *rows = arg;
@@ -36,14 +36,14 @@ read_row(void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row)
 	{
 		values[i] = WinGetFuncArgInPartition(rows->window, i, (int) rows->next, WINDOW_SEEK_HEAD, false, &nulls[i], &outside);
 		if (outside)
-			return false;
+			return RES_NO_ROW;
 	}
 	rows->next++;
 	calls->isnull = nulls[0];
 	calls->source = nulls[0] ? NULL : DatumGetTextPP(values[0]);
 	calls->model = nulls[1] ? NULL : DatumGetTextPP(values[1]);
 	calls->options = nulls[2] ? NULL : DatumGetJsonbP(values[2]);
-	return true;
+	return RES_ROW;
 }
 
 Datum
@@ -58,11 +58,11 @@ residual_translate_window(PG_FUNCTION_ARGS)
 	if (rows->ahead == NULL)
 	{
 		rows->window = window;
-		rows->ahead = res_read_ahead_create(GetMemoryChunkContext(rows), 1, read_row, rows);
+		rows->ahead = res_read_ahead_create(GetMemoryChunkContext(rows), 1, read_row, rows, false);
 	}
 	/* rows before this one are needed no more */
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
-	if (!res_read_ahead_next(rows->ahead, &row, &answer, &isnull) || isnull)
+	if (res_read_ahead_next(rows->ahead, &row, &answer, &isnull) == RES_NO_ROW || isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(answer);
 }
