@@ -85,7 +85,7 @@ CALL same($$SELECT id, residual_translate(title || ' ' || id, 'en_de', '{"sampli
 -- the model and the options as columns
 CALL same($$SELECT id, residual_translate(CASE shelf WHEN 0 THEN title ELSE titel END, CASE shelf WHEN 0 THEN 'en_de' WHEN 1 THEN 'de_en' END,
                    jsonb_build_object('beam', id % 4 + 1)) AS t FROM products WHERE id < 100$$);
--- not for every row: stays a scalar call, beside others
+-- not for every row: more of it in batch_guard
 CALL same($$SELECT residual_translate(title, 'en_de') AS a, CASE WHEN id > 3 THEN residual_translate(titel, 'de_en') END AS b
               FROM products WHERE id < 10$$);
 CALL same($$SELECT coalesce(residual_translate(title, 'en_de'), residual_translate(titel, 'de_en'), 'nothing') AS a
@@ -110,7 +110,11 @@ CALL same($$SELECT residual_translate(max(residual_translate(title, 'en_de')), '
 CALL same($$SELECT p.id, residual_translate(title, 'en_de') AS t, (SELECT count(*) FROM products q WHERE q.id < p.id AND q.title = p.title) AS n,
                    p AS whole, p.tableoid::regclass::text AS tab, ROW(id, residual_translate(title, 'en_de')) < ROW(5, 'x') AS less,
                    ARRAY[residual_translate(title, 'en_de'), titel]::varchar(8)[] AS cut FROM products p WHERE id < 40$$);
-CALL same($$SELECT id, generate_series(1, 2) AS n, residual_translate(title, 'en_de') AS t FROM products WHERE id < 20$$);
+-- sets: once for the row that they are made of
+CALL same($$SELECT id, generate_series(1, id % 3) AS n, residual_translate(title, 'en_de') AS t FROM products WHERE id < 20$$);
+CALL same($$SELECT id, regexp_split_to_table(residual_translate(title, 'en_de'), ' ') AS word, length(residual_translate(titel, 'de_en')) AS n,
+                   unnest(ARRAY[residual_translate(residual_translate(title, 'en_de'), 'de_en'), 'x']) AS back FROM products WHERE id < 20$$);
+SELECT sentences FROM counts($$SELECT generate_series(1, 20), residual_translate(title || id, 'en_de') FROM products WHERE id < 10$$);
 CALL same($$SELECT DISTINCT ON (shelf) shelf, id, residual_translate(title, 'en_de') AS t FROM products ORDER BY shelf, id DESC$$);
 CALL same($$SELECT id, lag(residual_translate(title, 'en_de')) OVER (ORDER BY id) AS before FROM products WHERE id < 20$$);
 CALL same($$SELECT id, (SELECT max(residual_translate(x, 'en_de')) FROM unnest(ARRAY[title, 'good night']) x) AS m FROM products WHERE id < 10$$);
@@ -199,6 +203,36 @@ MERGE INTO translated USING (SELECT id, residual_translate(titel, 'de_en') AS t 
     ON s.id = translated.id WHEN MATCHED THEN UPDATE SET t = s.t;
 SELECT count(*) FROM translated JOIN products USING (id) WHERE id < 50 AND translated.t IS DISTINCT FROM title;
 COPY (SELECT id, residual_translate(title, 'en_de') FROM products WHERE id < 4 ORDER BY id) TO STDOUT;
+
+-- RETURNING
+CREATE TABLE written (id int, title text, titel text) PARTITION BY RANGE (id);
+CREATE TABLE written_1 (titel text, gone int, title text, id int);
+ALTER TABLE written_1 DROP COLUMN gone;
+ALTER TABLE written ATTACH PARTITION written_1 FOR VALUES FROM (0) TO (4);
+CREATE TABLE written_2 PARTITION OF written FOR VALUES FROM (4) TO (1000);
+EXPLAIN (COSTS OFF) INSERT INTO written SELECT id, title, titel FROM products RETURNING id, residual_translate(title, 'en_de');
+INSERT INTO written SELECT id, title, titel FROM products WHERE id < 7 RETURNING id, residual_translate(title, 'en_de') AS t, written AS whole, tableoid::regclass;
+INSERT INTO written VALUES (7, 'good night'), (8, 'the bird sings') RETURNING residual_translate(title, 'en_de') AS t;
+EXPLAIN (COSTS OFF) UPDATE written w SET title = p.title FROM products p WHERE p.id = w.id + 10
+    RETURNING w.id, coalesce(p.t, residual_translate(w.title, 'en_de')) AS t, p.titel;
+UPDATE written w SET title = p.title FROM products p WHERE p.id = w.id + 10 AND w.id < 4
+    RETURNING w.id, coalesce(NULLIF(p.t, p.titel), residual_translate(w.title, 'en_de')) AS t, p.titel;
+DELETE FROM written WHERE id > 6 RETURNING id, residual_translate(residual_translate(title, 'en_de'), 'de_en') AS back, title;
+INSERT INTO written SELECT id, title FROM products WHERE id < 9 RETURNING residual_translate(title, CASE WHEN id < 8 THEN 'en_de' ELSE 'en_fr' END);
+SELECT count(*) FROM written;
+COPY (DELETE FROM written RETURNING id, residual_translate(title, 'en_de')) TO STDOUT;
+-- with volatile company, or read in part, each row is translated before the next is written
+EXPLAIN (COSTS OFF) DELETE FROM written RETURNING residual_translate(title, 'en_de'), random();
+EXPLAIN (COSTS OFF) WITH i AS (INSERT INTO written SELECT id, title FROM products RETURNING residual_translate(title, 'en_de') AS t) SELECT t FROM i LIMIT 1;
+CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE INFO 'row %', NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER say BEFORE INSERT ON written_2 FOR EACH ROW EXECUTE FUNCTION say();
+DO $$ DECLARE t text;
+BEGIN INSERT INTO written SELECT id, title FROM products WHERE id > 10 ORDER BY id RETURNING residual_translate(title, 'en_de') INTO t; END $$;
+DO $$ DECLARE r record;
+BEGIN FOR r IN INSERT INTO written SELECT id, title FROM products WHERE id BETWEEN 11 AND 14 RETURNING id, residual_translate(title, 'en_de') AS t LOOP
+    RAISE INFO '%', r; EXIT WHEN r.id = 12; END LOOP; END $$;
+DROP TABLE written;
+DROP FUNCTION say();
 EXPLAIN (COSTS OFF) SELECT id, residual_translate(title, 'en_de') FROM products WHERE id < 3 FOR UPDATE;
 SELECT id, residual_translate(title, 'en_de') FROM products WHERE id < 3 ORDER BY id FOR UPDATE;
 CREATE MATERIALIZED VIEW view AS SELECT id, residual_translate(title, 'en_de') AS t FROM products;

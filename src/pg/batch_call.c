@@ -108,10 +108,15 @@ is_bound(Node *node, void *covered)
 }
 
 bool
+res_may_be_moved(Node *node)
+{
+	return !is_bound(node, NULL) && !contain_volatile_functions(node) && !expression_returns_set(node);
+}
+
+bool
 res_may_go_ahead(Node *node)
 {
-	return !res_has_call(node, NULL) && !is_bound(node, NULL) && !contain_volatile_functions(node) &&
-		!expression_returns_set(node);
+	return !res_has_call(node, NULL) && res_may_be_moved(node);
 }
 
 static bool

@@ -18,9 +18,12 @@ extern bool res_is_call(const Node *node);
 extern bool res_has_call(Node *node, void *unused);
 
 /*
- * May an expression (or a list) be evaluated some rows before its turn, and
- * apart from what is around it?  Not what is volatile or bound to its place.
+ * May an expression (or a list) be evaluated at another time, and apart from
+ * what is around it?  Not what is volatile or bound to its place.
  */
+extern bool res_may_be_moved(Node *node);
+
+/* And that ahead, so that it holds no call. */
 extern bool res_may_go_ahead(Node *node);
 
 /* May evaluating it raise an error?  The server's leakproof functions never do.  A walker, too. */

@@ -483,6 +483,16 @@ static const CustomScanMethods scan_methods = {
 	.CreateCustomScanState = create_state
 };
 
+void
+res_batch_node_hold_back(PlanState *node)
+{
+	while (IsA(node, CustomScanState) && ((CustomScanState *) node)->methods == &exec_methods)
+	{
+		res_read_ahead_hold_back(((BatchState *) node)->ahead);
+		node = outerPlanState(node);
+	}
+}
+
 CustomScan *
 res_batch_node_make(void)
 {

@@ -14,8 +14,10 @@
  *		Seq Scan: id, residual_translate(title)		Custom Scan: id, (residual_translate(title))
  *													  ->  Seq Scan: id, title
  *
- * Conditions of a scan and arguments of aggregates are cut likewise.  Calls
- * elsewhere (in conditions of joins) stay what they are.
+ * Conditions of a scan, arguments of aggregates and RETURNING are cut likewise.
+ * Calls elsewhere (in conditions of joins, in window functions, in RETURNING of
+ * a WITH, of which the query may read a part, and in MERGE, which decides row
+ * by row what it writes) stay what they are.
  *
  * src/pg/batch_plan.c
  */
@@ -33,6 +35,7 @@
 PGDLLEXPORT PG_FUNCTION_INFO_V1(residual_translate_support);
 
 static ExecutorStart_hook_type next_start;
+static ExecutorRun_hook_type next_run;
 
 /* ---------- nodes ---------- */
 
@@ -182,22 +185,30 @@ batch_conditions(Rewriting *rewriting, Plan *plan)
 	return &scan->scan.plan;
 }
 
-/* Let a node of ours between an Agg and its child compute what the aggregates take. */
-static void
-batch_arguments(Rewriting *rewriting, Agg *agg)
+/* Does it take each row of its child, one by one? */
+static bool
+takes_rows(const Plan *plan)
 {
-	Plan	   *plan = &agg->plan;
+	const Agg  *agg = (const Agg *) plan;
+
+	if (plan->lefttree == NULL)
+		return false;
+	return IsA(plan, ProjectSet) || (IsA(agg, Agg) && agg->chain == NIL && !DO_AGGSPLIT_COMBINE(agg->aggsplit));
+}
+
+/* Let a node of ours below this one compute what it takes: arguments of aggregates; all of a list with sets, once a row. */
+static void
+batch_below(Rewriting *rewriting, Plan *plan)
+{
 	ResCut		cut = {0};
 	List	   *target_list;
 	List	   *qual;
 	CustomScan *scan;
 	ListCell   *cell;
 
-	if (plan->lefttree == NULL || agg->chain != NIL || DO_AGGSPLIT_COMBINE(agg->aggsplit))
-		return;
 	cut.above = true;
 	res_cut_keep_child(&cut, plan->lefttree->targetlist);
-	target_list = res_cut_arguments(plan->targetlist, &cut);
+	target_list = IsA(plan, Agg) ? res_cut_arguments(plan->targetlist, &cut) : res_cut_target_list(plan->targetlist, &cut);
 	qual = res_cut_arguments(plan->qual, &cut);
 	if (cut.n_calls == 0)
 		return;
@@ -217,6 +228,48 @@ batch_arguments(Rewriting *rewriting, Agg *agg)
 	plan->lefttree = &scan->scan.plan;
 	plan->targetlist = target_list;
 	plan->qual = qual;
+	if (res_has_call((Node *) target_list, NULL))
+		batch_below(rewriting, plan);
+}
+
+/*
+ * RETURNING: a list for each table that is written, alike but for the columns'
+ * numbers.  The rows that it is made of are written before it is computed, so
+ * nothing in it may see that.
+ */
+static Plan *
+batch_returning(Rewriting *rewriting, ModifyTable *modify)
+{
+	Plan	   *plan = &modify->plan;
+	List	   *columns = NIL;
+	CustomScan *scan = NULL;
+	ListCell   *cell;
+
+	foreach(cell, modify->returningLists)
+	{
+		List	   *list = lfirst(cell);
+		ResCut		cut = {0};
+		List	   *target_list = res_cut_target_list(list, &cut);
+
+		if (cut.n_calls == 0 || !res_may_be_moved((Node *) list))
+			return plan;
+		if (scan == NULL)
+		{
+			scan = res_batch_node_make();
+			scan->scan.plan.targetlist = target_list;
+			scan->custom_scan_tlist = cut.scan;
+		}
+		else if (!equal(target_list, scan->scan.plan.targetlist) || !equal(cut.scan, scan->custom_scan_tlist))
+			return plan;
+		columns = lappend(columns, cut.columns);
+	}
+	if (scan == NULL)
+		return plan;
+	copy_plan_data(rewriting, &scan->scan.plan, plan);
+	scan->scan.plan.lefttree = plan;
+	modify->returningLists = columns;
+	plan->targetlist = linitial(columns);
+	return batch_node(rewriting, &scan->scan.plan);
 }
 
 static Plan *rewrite(Rewriting *rewriting, Plan *plan, bool marked);
@@ -249,8 +302,8 @@ rewrite(Rewriting *rewriting, Plan *plan, bool marked)
 		((SubqueryScan *) plan)->subplan = rewrite(rewriting, ((SubqueryScan *) plan)->subplan, false);
 	else if (IsA(plan, CustomScan))
 		rewrite_list(rewriting, ((CustomScan *) plan)->custom_plans);
-	if (IsA(plan, Agg))
-		batch_arguments(rewriting, (Agg *) plan);
+	if (takes_rows(plan))
+		batch_below(rewriting, plan);
 	result = is_scan(plan) && plan->qual != NIL ? batch_conditions(rewriting, plan) : plan;
 	if (is_projecting(plan) && res_has_call((Node *) result->targetlist, NULL))
 		result = batch_node(rewriting, result);
@@ -313,7 +366,18 @@ any_plan_in(PlannedStmt *statement, PlanTest test, void *arg)
 static bool
 translates(Plan *plan, void *unused)
 {
-	return is_projecting(plan) && (res_has_call((Node *) plan->targetlist, NULL) || res_has_call((Node *) plan->qual, NULL));
+	return (is_projecting(plan) || takes_rows(plan)) &&
+		(res_has_call((Node *) plan->targetlist, NULL) || res_has_call((Node *) plan->qual, NULL));
+}
+
+/* Does it write, all of it, and translate what it has written?  A foreign server may write by itself. */
+static bool
+returns_calls(const Plan *plan)
+{
+	const ModifyTable *modify = (const ModifyTable *) plan;
+
+	return IsA(modify, ModifyTable) && bms_is_empty(modify->fdwDirectModifyPlans) &&
+		res_has_call((Node *) modify->returningLists, NULL);
 }
 
 static bool
@@ -332,13 +396,15 @@ res_batch_plan(PlannedStmt *statement, bool backward)
 	ListCell   *cell;
 
 	/* functions that are not the server's own are noted there */
-	if (statement->invalItems == NIL || !any_plan_in(statement, translates, NULL))
+	if (statement->invalItems == NIL || !(any_plan_in(statement, translates, NULL) || returns_calls(statement->planTree)))
 		return statement;
 	statement = copyObject(statement);
 	(void) any_plan_in(statement, note_id, &rewriting);
 	statement->planTree = rewrite(&rewriting, statement->planTree, false);
 	foreach(cell, statement->subplans)
 		lfirst(cell) = rewrite(&rewriting, lfirst(cell), false);
+	if (returns_calls(statement->planTree))
+		statement->planTree = batch_returning(&rewriting, (ModifyTable *) statement->planTree);
 	if (backward && !ExecSupportsBackwardScan(statement->planTree))
 		statement->planTree = keep_rows(&rewriting, statement->planTree);
 	return statement;
@@ -355,10 +421,24 @@ start_batched(QueryDesc *query, int eflags)
 		standard_ExecutorStart(query, eflags);
 }
 
+/* Who asks for some rows of RETURNING has no more than those written: nothing is read ahead then. */
+static void
+run_batched(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+{
+	if (count != 0 && query->operation != CMD_SELECT)
+		res_batch_node_hold_back(query->planstate);
+	if (next_run != NULL)
+		next_run(query, direction, count, once);
+	else
+		standard_ExecutorRun(query, direction, count, once);
+}
+
 void
 res_batch_plan_install(void)
 {
 	res_batch_node_register();
+	next_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_batched;
 	next_start = ExecutorStart_hook;
 	ExecutorStart_hook = start_batched;
 }

@@ -10,6 +10,7 @@
 
 #include "residual.h"
 
+#include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
 
@@ -26,5 +27,8 @@ extern PlannedStmt *res_batch_plan(PlannedStmt *statement, bool backward);
  * that list, are conditions that rows must fulfil.  (batch_node.c)
  */
 extern CustomScan *res_batch_node_make(void);
+
+/* If it is a node of ours, it gives each row before it reads the next, and so do those of ours below. */
+extern void res_batch_node_hold_back(PlanState *node);
 
 #endif							/* RES_BATCH_PLAN_H */

@@ -47,6 +47,7 @@ struct ResReadAhead
 	ResReadRow	read;
 	void	   *arg;
 	bool		may_be_alone;	/* rows in error */
+	bool		held_back;		/* one row at a time */
 	int			next_size;		/* rows of the next portion */
 	int64		given;			/* rows since the start */
 	int64		ahead;			/* rows that were read and not given */
@@ -100,9 +101,16 @@ res_read_ahead_reset(ResReadAhead *ahead)
 	MemoryContextReset(ahead->held);
 	ahead->is_held = false;
 	ahead->is_alone = false;
-	ahead->next_size = Min(FIRST_ROWS, res_batch_rows);
+	ahead->next_size = ahead->held_back ? 1 : Min(FIRST_ROWS, res_batch_rows);
 	ahead->given = 0;
 	ahead->ended = false;
+}
+
+void
+res_read_ahead_hold_back(ResReadAhead *ahead)
+{
+	ahead->held_back = true;
+	ahead->next_size = 1;
 }
 
 void
@@ -350,7 +358,8 @@ read_portion(ResReadAhead *ahead)
 		res_batch_free(portion->batch);
 		return;
 	}
-	ahead->next_size = Min(ahead->next_size * GROWTH, res_batch_rows);
+	if (!ahead->held_back)
+		ahead->next_size = Min(ahead->next_size * GROWTH, res_batch_rows);
 	res_batch_send(portion->batch);
 	ahead->counts.sentences += res_batch_questions(portion->batch);
 	ahead->counts.batches += res_batch_requests(portion->batch);
@@ -362,6 +371,8 @@ is_far_ahead(ResReadAhead *ahead)
 {
 	if (ahead->n_portions > 0 && dlist_tail_element(Portion, node, &ahead->portions)->alone)
 		return true;
+	if (ahead->held_back)
+		return ahead->ahead > 0;
 	return ahead->ahead > 0 && ahead->ahead + ahead->next_size > FIRST_ROWS + GROWTH * ahead->given;
 }
 

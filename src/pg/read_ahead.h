@@ -56,6 +56,9 @@ extern ResReadAhead *res_read_ahead_create(MemoryContext home, int n_calls, ResR
 
 /* Forget all rows and begin anew; models stay those that were chosen. */
 extern void res_read_ahead_reset(ResReadAhead *ahead);
+
+/* From now on each row is given before the next is read. */
+extern void res_read_ahead_hold_back(ResReadAhead *ahead);
 extern void res_read_ahead_free(ResReadAhead *ahead);
 
 /* The next row and the answers to its calls, unless it comes alone; all of it lives until the next call. */
