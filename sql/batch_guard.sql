@@ -107,6 +107,16 @@ CALL same($$SELECT CASE WHEN id < 40 THEN residual_translate(title, 'en_de') ELS
 CALL same($$SELECT id FROM products WHERE y < 3 OR residual_translate(title || 1 / (id - 43), 'en_de') LIKE 'd%'$$);
 CALL same($$SELECT count(residual_translate((30 / x)::text, 'en_de')) FILTER (WHERE x > 0) AS n, count(residual_translate((30 / x)::text, 'en_de')) FILTER (WHERE y < 0) AS m FROM products$$);
 CALL same($$SELECT count(residual_translate((30 / x)::text, 'en_de')) FILTER (WHERE y > 0) AS n, count(residual_translate((30 / x)::text, 'en_de')) FILTER (WHERE y IS NULL) AS m FROM products$$);
+-- of calls of calls, too
+CALL same($$SELECT id, coalesce(residual_translate(residual_translate(title || 1 / (id - 50), 'en_de'), 'de_en'), 'x') AS t FROM products$$);
+CALL same($$SELECT id, residual_translate(residual_translate(title, CASE WHEN id < 60 THEN 'en_de' ELSE 'en_fr' END), 'de_en') AS t FROM products LIMIT 60$$);
+CALL same($$SELECT id, residual_translate(residual_translate(title, CASE WHEN id < 60 THEN 'en_de' ELSE 'en_fr' END), 'de_en') AS t FROM products LIMIT 59$$);
+CALL same($$SELECT id, residual_translate(residual_translate(residual_translate(two[y], 'en_de'), 'de_en'), CASE WHEN id < 60 THEN 'en_de' END,
+                                          jsonb_build_object('beam', 40 - id)) AS t FROM products LIMIT 39$$);
+-- conditions of which each is checked for the rows that those before it have left
+CALL same($$SELECT id FROM products WHERE residual_translate(title || 1 / (id - 40), 'en_de') > '' AND residual_translate(title, 'de_en') > ''$$);
+CALL same($$SELECT residual_translate(two[2], 'en_de') FROM products WHERE residual_translate(title, 'en_de') LIKE 'd%' AND y > 1
+              AND residual_translate(title || 1 / (id - 41), 'de_en') > '' AND (cached || y < 'known 5' OR residual_translate(title, 'de_en', '{"beam": 2}') > 'd')$$);
 -- AND goes on behind a NULL, conditions do not
 CALL same($$SELECT id, CASE WHEN NULLIF(y, 3) > 0 AND 1 / (id - 48) < 2 THEN residual_translate(title, 'en_de') END AS t FROM products$$);
 CALL same($$SELECT id, y > 2 AND NULLIF(x, 30) > 0 AND residual_translate(title || 1 / (id - 48), 'en_de') > '' AS t FROM products$$);

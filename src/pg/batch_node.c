@@ -72,6 +72,8 @@ typedef struct BatchState
 	bool	   *nulls;
 } BatchState;
 
+static const CustomExecMethods exec_methods;
+
 /* ---------- calls ---------- */
 
 /* As for any function that a query calls. */
@@ -189,15 +191,36 @@ awaits_subplan(const BatchState *state)
 	return false;
 }
 
+static bool
+is_ours(const PlanState *node)
+{
+	return IsA(node, CustomScanState) && ((const CustomScanState *) node)->methods == &exec_methods;
+}
+
+/* Will this node of ours, or one of ours below it, compute the next row alone? */
+static bool
+comes_alone(PlanState *node)
+{
+	BatchState *state = (BatchState *) node;
+
+	if (!is_ours(node))
+		return false;
+	return (res_read_ahead_waiting(state->ahead) == 0 && comes_alone(outerPlanState(node))) ||
+		res_read_ahead_is_alone(state->ahead);
+}
+
 /* Read a row of the child and what is to be translated of it. */
 static ResRowKind
 read_row(void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row)
 {
 	BatchState *state = arg;
-	TupleTableSlot *slot = ExecProcNode(outerPlanState(state));
+	TupleTableSlot *slot;
 	MemoryContext before;
 	bool		evaluated = true;
 
+	if (res_read_ahead_waiting(state->ahead) > 0 && comes_alone(outerPlanState(state)))
+		return RES_LATER;
+	slot = ExecProcNode(outerPlanState(state));
 	if (TupIsNull(slot))
 		return RES_NO_ROW;
 	ResetExprContext(state->reading);
@@ -486,7 +509,7 @@ static const CustomScanMethods scan_methods = {
 void
 res_batch_node_hold_back(PlanState *node)
 {
-	while (IsA(node, CustomScanState) && ((CustomScanState *) node)->methods == &exec_methods)
+	while (is_ours(node))
 	{
 		res_read_ahead_hold_back(((BatchState *) node)->ahead);
 		node = outerPlanState(node);

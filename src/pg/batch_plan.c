@@ -159,30 +159,49 @@ batch_node(Rewriting *rewriting, Plan *plan)
 	return batch_node(rewriting, &scan->scan.plan);
 }
 
-/* The conditions from the first on that calls are checked by a node of ours, for the rows that the others have left. */
+/* The first condition from there on that calls, or their number. */
+static int
+calling_condition(const List *conditions, int from)
+{
+	while (from < list_length(conditions) && !res_has_call(list_nth(conditions, from), NULL))
+		from++;
+	return from;
+}
+
+/*
+ * The conditions from the first on that calls are checked by a node of ours,
+ * for the rows that the others have left; from the second on by one above it.
+ */
 static Plan *
 batch_conditions(Rewriting *rewriting, Plan *plan)
 {
 	ResCut		cut = {0};
-	List	   *conditions;
+	int			first = calling_condition(plan->qual, 0);
+	int			second = calling_condition(plan->qual, first + 1);
+	List	   *here = list_copy_tail(list_truncate(list_copy(plan->qual), second), first);
+	List	   *conditions = res_cut_while(IS_TRUE, here, &cut);
 	CustomScan *scan;
-	int			n = 0;
+	Plan	   *result;
 
-	while (n < list_length(plan->qual) && !res_has_call(list_nth(plan->qual, n), NULL))
-		n++;
-	conditions = res_cut_while(IS_TRUE, list_copy_tail(plan->qual, n), &cut);
 	if (cut.n_calls == 0)
 		return plan;
-	cut.untold = true;			/* the list is of rows that they let through: the next node of ours has its calls */
 	scan = res_batch_node_make();
+	cut.untold = true;			/* what comes is of rows that they let through: the next node of ours has its calls */
 	copy_plan_data(rewriting, &scan->scan.plan, plan);
+	scan->scan.plan.qual = res_cut_while(IS_TRUE, list_copy_tail(plan->qual, second), &cut);
 	scan->scan.plan.targetlist = res_cut_target_list(plan->targetlist, &cut);
 	scan->scan.plan.lefttree = plan;
 	scan->custom_scan_tlist = cut.scan;
 	scan->custom_exprs = conditions;
-	plan->qual = list_truncate(plan->qual, n);
+	plan->qual = list_truncate(plan->qual, first);
 	plan->targetlist = cut.columns;
-	return &scan->scan.plan;
+	result = batch_conditions(rewriting, &scan->scan.plan);
+	if (result == &scan->scan.plan)
+	{
+		scan->custom_exprs = list_concat(scan->custom_exprs, scan->scan.plan.qual);
+		scan->scan.plan.qual = NIL;
+	}
+	return result;
 }
 
 /* Does it take each row of its child, one by one? */

@@ -52,6 +52,7 @@ struct ResReadAhead
 	int64		given;			/* rows since the start */
 	int64		ahead;			/* rows that were read and not given */
 	bool		ended;			/* there are no more */
+	bool		later;			/* there are, but not now */
 	dlist_head	portions;
 	int			n_portions;
 	List	   *translators;	/* prepared */
@@ -332,7 +333,8 @@ fill_portion(ResReadAhead *ahead, Portion *portion)
 		ahead->row = NULL;
 		kind = ahead->read(ahead->arg, res_batch_context(portion->batch), ahead->calls, &ahead->row);
 		ahead->ended = kind == RES_NO_ROW;
-		if (ahead->ended)
+		ahead->later = kind == RES_LATER;
+		if (ahead->ended || ahead->later)
 			break;
 		ahead->is_alone = kind == RES_ROW_ALONE;
 		if (!prepare_row(ahead))
@@ -380,7 +382,8 @@ is_far_ahead(ResReadAhead *ahead)
 static void
 read_more(ResReadAhead *ahead)
 {
-	while (ahead->n_portions < PORTIONS && (ahead->is_held || !ahead->ended))
+	ahead->later = false;
+	while (ahead->n_portions < PORTIONS && (ahead->is_held || !ahead->ended) && !ahead->later)
 	{
 		if (ahead->is_held ? !prepare_row(ahead) : is_far_ahead(ahead))
 			break;
@@ -407,19 +410,27 @@ give_answer(ResReadAhead *ahead, Portion *portion, int at, Datum *value, bool *i
 	*isnull = answer->translation == NULL;
 }
 
+/* What was given is needed no more: read what comes. */
+static void
+advance(ResReadAhead *ahead)
+{
+	if (ahead->n_portions > 0)
+	{
+		Portion    *portion = dlist_head_element(Portion, node, &ahead->portions);
+
+		if (portion->given == portion->n)
+			drop_first(ahead);
+	}
+	read_more(ahead);
+}
+
 ResRowKind
 res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls)
 {
 	Portion    *portion;
 	int			i;
 
-	if (ahead->n_portions > 0)
-	{
-		portion = dlist_head_element(Portion, node, &ahead->portions);
-		if (portion->given == portion->n)
-			drop_first(ahead);
-	}
-	read_more(ahead);
+	advance(ahead);
 	if (ahead->n_portions == 0)
 		return RES_NO_ROW;
 	portion = dlist_head_element(Portion, node, &ahead->portions);
@@ -429,4 +440,17 @@ res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool
 	ahead->given++;
 	ahead->ahead--;
 	return portion->alone ? RES_ROW_ALONE : RES_ROW;
+}
+
+int64
+res_read_ahead_waiting(const ResReadAhead *ahead)
+{
+	return ahead->ahead;
+}
+
+bool
+res_read_ahead_is_alone(ResReadAhead *ahead)
+{
+	advance(ahead);
+	return ahead->n_portions > 0 && dlist_head_element(Portion, node, &ahead->portions)->alone;
 }

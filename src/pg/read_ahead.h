@@ -35,6 +35,7 @@ typedef struct ResCall
 typedef enum ResRowKind
 {
 	RES_NO_ROW,					/* the end */
+	RES_LATER,					/* read: not while rows wait to be given */
 	RES_ROW,
 	RES_ROW_ALONE				/* its calls are made by whoever asked for it, when its turn has come */
 } ResRowKind;
@@ -63,6 +64,12 @@ extern void res_read_ahead_free(ResReadAhead *ahead);
 
 /* The next row and the answers to its calls, unless it comes alone; all of it lives until the next call. */
 extern ResRowKind res_read_ahead_next(ResReadAhead *ahead, MinimalTuple *row, Datum *answers, bool *nulls);
+
+/* Rows that were read and wait to be given. */
+extern int64 res_read_ahead_waiting(const ResReadAhead *ahead);
+
+/* Will the next row be alone?  The one that was given last goes. */
+extern bool res_read_ahead_is_alone(ResReadAhead *ahead);
 
 /* Since the start: different texts of batches, requests that they made, tokens of answers. */
 typedef struct ResReadAheadCounts
