@@ -74,6 +74,7 @@ OBJS = \
 	src/pg/batch_guard.o \
 	src/pg/batch_cut.o \
 	src/pg/batch_plan.o \
+	src/pg/batch_evaluate.o \
 	src/pg/batch_node.o \
 	src/pg/sql_window.o \
 	src/pg/sql_translate.o \

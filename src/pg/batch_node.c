@@ -21,31 +21,16 @@
  */
 #include "batch_plan.h"
 
-#include "catalog/objectaccess.h"
-#include "catalog/pg_proc.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "utils/acl.h"
-#include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
-#include "attempt.h"
-#include "batch_call.h"
+#include "batch_evaluate.h"
 #include "batch_guard.h"
 #include "read_ahead.h"
-
-#define MAX_ARGUMENTS	3		/* text, model, options */
-
-typedef struct Call
-{
-	Expr	   *expression;		/* as it stands in the list */
-	ExprState  *guard;			/* is the call made for the row?  NULL: for every row */
-	ExprState  *arguments[MAX_ARGUMENTS];	/* NULL: not given */
-	int			column;			/* of the scan tuple, from 0 */
-} Call;
 
 /* Rows that are computed alone. */
 typedef struct Alone
@@ -57,139 +42,19 @@ typedef struct Alone
 typedef struct BatchState
 {
 	CustomScanState css;
-	int			n_calls;
-	Call	   *calls;
-	bool		may_fail;		/* something that is evaluated ahead */
-	Bitmapset  *params;			/* that are used ahead */
-	ExprContext *reading;		/* for what is evaluated ahead */
-	ResCall    *read;			/* where it goes */
+	ResCalls   *calls;
 	TupleTableSlot *row;		/* what the child gave, as it was kept */
 	ExprState  *condition;		/* that rows must fulfil, or NULL */
 	Alone	   *alone;			/* made for the first of them */
 	ResReadAhead *ahead;
 	ResReadAheadCounts shown;	/* what instrument has of it */
-	Datum	   *answers;		/* [n_calls] */
+	Datum	   *answers;		/* a call */
 	bool	   *nulls;
 } BatchState;
 
 static const CustomExecMethods exec_methods;
 
-/* ---------- calls ---------- */
-
-/* As for any function that a query calls. */
-static void
-check_execute(Oid function)
-{
-	AclResult	result = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
-
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
-	InvokeFunctionExecuteHook(function);
-}
-
-/* A walker: the params that others of the plan compute. */
-static bool
-note_params(Node *node, void *arg)
-{
-	BatchState *state = arg;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		state->params = bms_add_member(state->params, ((Param *) node)->paramid);
-	return expression_tree_walker(node, note_params, arg);
-}
-
-static void
-prepare_call(BatchState *state, const TargetEntry *entry)
-{
-	PlanState  *node = &state->css.ss.ps;
-	Call	   *call = &state->calls[state->n_calls++];
-	Expr	   *guard;
-	FuncExpr   *function = res_guarded_call(entry->expr, &guard);
-	ListCell   *argument;
-	int			i = 0;
-
-	check_execute(function->funcid);
-	call->expression = entry->expr;
-	call->column = entry->resno - 1;
-	call->guard = ExecInitExpr(guard, node);
-	foreach(argument, function->args)
-		call->arguments[i++] = ExecInitExpr(lfirst(argument), node);
-	state->may_fail |= res_may_fail((Node *) guard, NULL) || res_may_fail((Node *) function->args, NULL);
-	(void) note_params((Node *) guard, state);
-	(void) note_params((Node *) function->args, state);
-}
-
-static void
-prepare_calls(BatchState *state)
-{
-	CustomScan *scan = (CustomScan *) state->css.ss.ps.plan;
-	ListCell   *cell;
-
-	state->calls = palloc0(list_length(scan->custom_scan_tlist) * sizeof(Call));
-	foreach(cell, scan->custom_scan_tlist)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (!IsA(entry->expr, Var))
-			prepare_call(state, entry);
-	}
-}
-
 /* ---------- reading ---------- */
-
-static void
-evaluate_call(BatchState *state, const Call *call, ResCall *result)
-{
-	Datum		values[MAX_ARGUMENTS] = {0, 0, 0};
-	MemoryContext before;
-	bool		isnull;
-	int			k;
-
-	result->isnull = false;
-	if (call->guard != NULL)
-		result->isnull = !DatumGetBool(ExecEvalExprSwitchContext(call->guard, state->reading, &isnull)) || isnull;
-	if (result->isnull)
-		return;
-	for (k = 0; k < MAX_ARGUMENTS && call->arguments[k] != NULL; k++)
-	{
-		values[k] = ExecEvalExprSwitchContext(call->arguments[k], state->reading, &isnull);
-		result->isnull |= isnull;	/* the function is strict */
-	}
-	if (result->isnull)
-		return;
-	before = MemoryContextSwitchTo(state->reading->ecxt_per_tuple_memory);
-	result->source = DatumGetTextPP(values[0]);
-	result->model = k > 1 ? DatumGetTextPP(values[1]) : NULL;
-	result->options = k > 2 ? DatumGetJsonbP(values[2]) : NULL;
-	MemoryContextSwitchTo(before);
-}
-
-static void
-evaluate_calls(void *arg)
-{
-	BatchState *state = arg;
-	int			i;
-
-	for (i = 0; i < state->n_calls; i++)
-		evaluate_call(state, &state->calls[i], &state->read[i]);
-}
-
-/* Is anything needed ahead that a subplan computes when it is first needed?  It may not be in vain, nor in an attempt. */
-static bool
-awaits_subplan(const BatchState *state)
-{
-	const ParamExecData *params = state->css.ss.ps.state->es_param_exec_vals;
-	int			id = -1;
-
-	while ((id = bms_next_member(state->params, id)) >= 0)
-	{
-		if (params[id].execPlan != NULL)
-			return true;
-	}
-	return false;
-}
 
 static bool
 is_ours(const PlanState *node)
@@ -216,22 +81,14 @@ read_row(void *arg, MemoryContext keep, ResCall *calls, MinimalTuple *row)
 	BatchState *state = arg;
 	TupleTableSlot *slot;
 	MemoryContext before;
-	bool		evaluated = true;
+	bool		evaluated;
 
 	if (res_read_ahead_waiting(state->ahead) > 0 && comes_alone(outerPlanState(state)))
 		return RES_LATER;
 	slot = ExecProcNode(outerPlanState(state));
 	if (TupIsNull(slot))
 		return RES_NO_ROW;
-	ResetExprContext(state->reading);
-	state->reading->ecxt_outertuple = slot;
-	state->read = calls;
-	if (awaits_subplan(state))
-		evaluated = false;
-	else if (state->may_fail)
-		evaluated = res_attempt(evaluate_calls, state);
-	else
-		evaluate_calls(state);
+	evaluated = res_calls_evaluate(state->calls, slot, calls);
 	before = MemoryContextSwitchTo(keep);
 	*row = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(before);
@@ -245,15 +102,16 @@ begin(CustomScanState *node, EState *estate, int eflags)
 {
 	BatchState *state = (BatchState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	int			n_calls;
 
 	outerPlanState(node) = ExecInitNode(outerPlan(scan), estate, eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
 	state->row = ExecInitExtraTupleSlot(estate, ExecGetResultType(outerPlanState(node)), &TTSOpsMinimalTuple);
-	prepare_calls(state);
+	state->calls = res_calls_prepare(&node->ss.ps, scan->custom_scan_tlist);
 	state->condition = ExecInitQual(scan->custom_exprs, &node->ss.ps);
-	state->reading = CreateExprContext(estate);
-	state->ahead = res_read_ahead_create(estate->es_query_cxt, state->n_calls, read_row, state, true);
-	state->answers = palloc(state->n_calls * sizeof(Datum));
-	state->nulls = palloc(state->n_calls * sizeof(bool));
+	n_calls = res_calls_count(state->calls);
+	state->ahead = res_read_ahead_create(estate->es_query_cxt, n_calls, read_row, state, true);
+	state->answers = palloc(n_calls * sizeof(Datum));
+	state->nulls = palloc(n_calls * sizeof(bool));
 }
 
 /* ---------- rows that are computed alone ---------- */
@@ -327,7 +185,7 @@ fill_scan_tuple(BatchState *state)
 	TupleTableSlot *tuple = state->css.ss.ss_ScanTupleSlot;
 	ListCell   *cell;
 	int			column = 0;
-	int			i;
+	int			i = 0;
 
 	ExecClearTuple(tuple);
 	foreach(cell, scan->custom_scan_tlist)
@@ -336,12 +194,12 @@ fill_scan_tuple(BatchState *state)
 
 		if (IsA(var, Var))
 			tuple->tts_values[column] = slot_getattr(state->row, var->varattno, &tuple->tts_isnull[column]);
+		else
+		{
+			tuple->tts_values[column] = state->answers[i];
+			tuple->tts_isnull[column] = state->nulls[i++];
+		}
 		column++;
-	}
-	for (i = 0; i < state->n_calls; i++)
-	{
-		tuple->tts_values[state->calls[i].column] = state->answers[i];
-		tuple->tts_isnull[state->calls[i].column] = state->nulls[i];
 	}
 	ExecStoreVirtualTuple(tuple);
 }
@@ -418,10 +276,10 @@ end(CustomScanState *node)
 /* ---------- EXPLAIN ---------- */
 
 static char *
-explain_call(const Call *call, List *context, bool prefix)
+explain_call(Expr *expression, List *context, bool prefix)
 {
 	Expr	   *guard;
-	char	   *function = deparse_expression((Node *) res_guarded_call(call->expression, &guard), context, prefix, false);
+	char	   *function = deparse_expression((Node *) res_guarded_call(expression, &guard), context, prefix, false);
 
 	if (guard == NULL)
 		return function;
@@ -454,11 +312,16 @@ explain_expressions(BatchState *state, List *ancestors, ExplainState *es)
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, &scan->scan.plan, ancestors);
 	bool		prefix = es->verbose || list_length(es->rtable) > 1;
 	List	   *calls = NIL;
+	ListCell   *cell;
 	Node	   *filter;
-	int			i;
 
-	for (i = 0; i < state->n_calls; i++)
-		calls = lappend(calls, explain_call(&state->calls[i], context, prefix));
+	foreach(cell, scan->custom_scan_tlist)
+	{
+		Expr	   *expression = lfirst_node(TargetEntry, cell)->expr;
+
+		if (!IsA(expression, Var))
+			calls = lappend(calls, explain_call(expression, context, prefix));
+	}
 	ExplainPropertyList("Translate", calls, es);
 	if (scan->custom_exprs == NIL)
 		return;
