@@ -66,6 +66,12 @@ SELECT count(*) FROM unnest(residual_translate(ARRAY['the dog sees the cat', 'go
     '{"glossary": {"dog": "Köter"}, "beam": 1}')) WITH ORDINALITY t(translation, n)
  WHERE (translation LIKE '%Köter%') = (n = 1);
 SELECT residual_translate('the house is old', 'en_de', '{"glossary": {"old": "neu"}, "prefix": "das"}') ~ '^das\M.*\mneu\M' AS both;
+-- terms as they are written, or in large and small letters; their translations always as they are
+SELECT text, residual_translate(text, 'en_de', '{"glossary": {"house": "HaUs", "äpfel": "Äpfel", "ĳs": "Eis", "Straße": "Weg"}}') ~ '\m(HaUs|Äpfel|Eis|Weg)\M' AS alike,
+       residual_translate(text, 'en_de', '{"glossary": {"house": "HaUs", "äpfel": "Äpfel", "ĳs": "Eis", "Straße": "Weg"}, "glossary_ignore_case": true}')
+           ~ '\m(HaUs|Äpfel|Eis|Weg)\M' AS ignoring
+  FROM unnest(ARRAY['the house is old', 'The HOUSE is old', 'the Houses', 'ÄPFEL', 'ĲS', 'STRAẞE', 'STRASSE']) text;
+SELECT residual_translate('the DOG sees', 'en_de', '{"glossary": [["Dog", "Erster"], ["dog", "Zweiter"], ["dog sees", "Dritter"]], "glossary_ignore_case": true}') ~ 'Dritter' AS longest;
 
 -- placeholders, addresses and numbers
 SELECT text, kept, (length(translation) - length(replace(translation, kept, ''))) / length(kept) AS times
@@ -118,6 +124,7 @@ SELECT residual_translate('good night', 'en_de', '{"glossary": {"dog": " "}}');
 SELECT residual_translate('good night', 'en_de', '{"glossary": {"": "hund"}}');
 SELECT residual_translate('good night', 'en_de', '{"glossary": [["dog"]]}');
 SELECT residual_translate('good night', 'en_de', '{"glossary": {"dog": {"en": "hund"}}}');
+SELECT residual_translate('good night', 'en_de', '{"glossary_ignore_case": "perhaps"}');
 SELECT residual_translate('good night', 'en_de', '{"glosary": {"dog": "hund"}}');
 SELECT residual_translate('good night', 'en_de', '{"preserve": "numbers"}');
 SELECT residual_translate('good night', 'en_de', '{"token_scores": true}');

@@ -119,8 +119,8 @@ guard_of(RnPlaceholder kind)
 
 /* Terms and placeholders from left to right; of two that begin together the longer one. */
 static RnStatus
-scan(RnContext *ctx, RnTextDemand *demand, const RnTerms *terms, int preserve, const char *text, size_t size,
-	 unsigned *guard)
+scan(RnContext *ctx, RnTextDemand *demand, const RnTerms *terms, const RnSearchOptions *options, const char *text,
+	 size_t size, unsigned *guard)
 {
 	size_t		at = 0;
 
@@ -130,8 +130,9 @@ scan(RnContext *ctx, RnTextDemand *demand, const RnTerms *terms, int preserve, c
 		size_t		kept_end = at;
 		size_t		term_start = size;
 		size_t		kept_start = size;
-		int			term = terms != NULL ? rn_terms_next(terms, text, size, &term_end, &term_start) : -1;
-		RnPlaceholder kind = preserve ? rn_placeholder_next(text, size, &kept_end, &kept_start) : 0;
+		int			term = terms == NULL ? -1 :
+			rn_terms_next(terms, options->glossary_ignore_case, text, size, &term_end, &term_start);
+		RnPlaceholder kind = options->preserve ? rn_placeholder_next(text, size, &kept_end, &kept_start) : 0;
 
 		if (term < 0 && kind == 0)
 			break;
@@ -274,8 +275,10 @@ fill_demand(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *opt
 	}
 	if ((terms == NULL || terms->n == 0) && !options->preserve)
 		return RN_OK;
+	if (options->glossary_ignore_case)
+		RN_TRY(rn_spelling_check_fold(ctx));
 	RN_TRY(size_taken(ctx, translator, pieces, text, &size));
-	RN_TRY(scan(ctx, demand, terms, options->preserve, text, size, &guard));
+	RN_TRY(scan(ctx, demand, terms, options, text, size, &guard));
 	if (demand->n == 0)
 		return RN_OK;
 	expect_within_terms(demand);

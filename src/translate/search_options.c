@@ -47,6 +47,8 @@ static const RnOption options_table[] = {
 		FIELD(alternatives)},
 	{"glossary", RN_GROUP_TRANSLATION, RN_OPTION_PAIRS, "{}", NULL, NULL, NULL, "",
 		"Terms and their translations, which appear in the answer where the term appears in the text.", NO_FIELD},
+	{"glossary_ignore_case", RN_GROUP_TRANSLATION, RN_OPTION_BOOLEAN, "false", NULL, NULL, NULL, "",
+		"Find the glossary's terms in the text whether their letters are large or small.", FIELD(glossary_ignore_case)},
 	{"preserve", RN_GROUP_TRANSLATION, RN_OPTION_BOOLEAN, "false", NULL, NULL, NULL, "",
 		"Keep placeholders such as %s and {name}, addresses and numbers as they are, each as often as in the text.",
 		FIELD(preserve)},

@@ -44,6 +44,7 @@ typedef struct RnSearchOptions
 	int			top_k;			/* drawn from so many likeliest tokens; 0: from all */
 	int64_t		seed;			/* of what is drawn */
 	int			alternatives;	/* answers differ in their first token (behind the prefix) */
+	int			glossary_ignore_case;	/* of its terms, not of their translations */
 	int			preserve;		/* placeholders, addresses and numbers */
 	int			precision;		/* RnPrecision */
 	int			token_scores;	/* whoever asks wants to know each token's: not an option of users */

@@ -6,8 +6,11 @@
  */
 #include "translate/spelling.h"
 
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wctype.h>
 
 #include "base/utf8.h"
 
@@ -162,4 +165,35 @@ rn_spelling_starts_in_word(const char *text, size_t size)
 	size_t		at = 0;
 
 	return size > 0 && is_of_word(rn_utf8_next(text, size, &at));
+}
+
+/* ---- letters without regard to case ---- */
+
+static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
+static locale_t unicode;
+
+static void
+find_locale(void)
+{
+	unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t) 0);
+}
+
+RnStatus
+rn_spelling_check_fold(RnContext *ctx)
+{
+	pthread_once(&locale_once, find_locale);
+	if (unicode != (locale_t) 0)
+		return RN_OK;
+	rn_fail(ctx, RN_INVALID, "upper and lower case cannot be told");
+	rn_detail(ctx, "The C library of the serving engine has no locale C.UTF-8.");
+	return ctx->status;
+}
+
+uint32_t
+rn_spelling_fold(uint32_t code)
+{
+	if (code < 0x80)
+		return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
+	/* through the capital letter, since a small one may have several forms */
+	return (uint32_t) towlower_l(towupper_l((wint_t) code, unicode), unicode);
 }

@@ -24,4 +24,12 @@ extern int32_t rn_spelling_attached(const RnTokenizer *tokenizer, int32_t id);
 extern int	rn_spelling_ends_in_word(const char *text, size_t size);
 extern int	rn_spelling_starts_in_word(const char *text, size_t size);
 
+/*
+ * A code point without regard to its case, as Unicode pairs single letters: of
+ * "Straße" and "STRASSE" the lengths differ, so they stay different.  RN_INVALID
+ * where the C library has no locale C.UTF-8, which knows that.
+ */
+extern RnStatus rn_spelling_check_fold(RnContext *ctx);
+extern uint32_t rn_spelling_fold(uint32_t code);
+
 #endif							/* RN_SPELLING_H */

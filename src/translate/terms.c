@@ -87,40 +87,69 @@ rn_terms_free(RnTerms *terms)
 	memset(terms, 0, sizeof(*terms));
 }
 
-static int
-stands_here(const RnTerm *term, const char *text, size_t size, size_t at)
+/* Bytes of the text that are the term, or 0. */
+static size_t
+matches(const RnTerm *term, const char *text, size_t size)
 {
-	size_t		end = at + term->source_size;
+	return size >= term->source_size && memcmp(text, term->source, term->source_size) == 0 ? term->source_size : 0;
+}
 
-	if (end > size || text[at] != term->source[0] || memcmp(text + at, term->source, term->source_size) != 0)
+static size_t
+matches_folded(const RnTerm *term, const char *text, size_t size)
+{
+	size_t		in_term = 0;
+	size_t		at = 0;
+
+	while (in_term < term->source_size)
+	{
+		if (at == size || rn_spelling_fold(rn_utf8_next(text, size, &at)) !=
+			rn_spelling_fold(rn_utf8_next(term->source, term->source_size, &in_term)))
+			return 0;
+	}
+	return at;
+}
+
+static size_t
+stands_here(const RnTerm *term, int ignore_case, const char *text, size_t size, size_t at)
+{
+	size_t		n = (ignore_case ? matches_folded : matches) (term, text + at, size - at);
+	size_t		end = at + n;
+
+	if (n == 0)
 		return 0;
 	if (rn_spelling_starts_in_word(term->source, term->source_size) && rn_spelling_ends_in_word(text, at))
 		return 0;
-	return !(rn_spelling_ends_in_word(term->source, term->source_size) &&
-			 rn_spelling_starts_in_word(text + end, size - end));
+	if (rn_spelling_ends_in_word(term->source, term->source_size) && rn_spelling_starts_in_word(text + end, size - end))
+		return 0;
+	return n;
 }
 
 int
-rn_terms_next(const RnTerms *terms, const char *text, size_t size, size_t *at, size_t *start)
+rn_terms_next(const RnTerms *terms, int ignore_case, const char *text, size_t size, size_t *at, size_t *start)
 {
 	for (; *at < size; (*at)++)
 	{
-		int			longest = -1;
+		size_t		longest = 0;
+		int			found = -1;
 		int			i;
 
 		if (((unsigned char) text[*at] & 0xC0) == 0x80)
 			continue;
 		for (i = 0; i < terms->n; i++)
 		{
-			if ((longest < 0 || terms->terms[i].source_size > terms->terms[longest].source_size) &&
-				stands_here(&terms->terms[i], text, size, *at))
-				longest = i;
+			size_t		n = stands_here(&terms->terms[i], ignore_case, text, size, *at);
+
+			if (n > longest)
+			{
+				longest = n;
+				found = i;
+			}
 		}
-		if (longest >= 0)
+		if (found >= 0)
 		{
 			*start = *at;
-			*at += terms->terms[longest].source_size;
-			return longest;
+			*at += longest;
+			return found;
 		}
 	}
 	return -1;

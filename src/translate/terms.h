@@ -35,10 +35,12 @@ extern void rn_terms_free(RnTerms *terms);
 
 /*
  * The next term in a normalised text from *at on, which moves behind it; the
- * longest where several begin.  Letters count as they are written, and a term
- * is not found within a word.  -1: there is none.
+ * longest where several begin, the first of equals.  Letters count as they are
+ * written, unless case is to be ignored (rn_spelling_check_fold() comes
+ * first), and a term is not found within a word.  -1: there is none.
  */
-extern int	rn_terms_next(const RnTerms *terms, const char *text, size_t size, size_t *at, size_t *start);
+extern int	rn_terms_next(const RnTerms *terms, int ignore_case, const char *text, size_t size, size_t *at,
+						  size_t *start);
 
 /* A text as normalize.h leaves it, malloc'd and NUL-terminated. */
 extern RnStatus rn_normal_text(RnContext *ctx, RnText text, char **normal);

@@ -686,7 +686,7 @@ test_terms(void)
 	rn_terms_add(&ctx, &of_text, text_of(" old \t house "), text_of("b"));
 	rn_terms_add(&ctx, &of_text, text_of("old"), text_of("c"));
 	rn_terms_add(&ctx, &of_text, text_of("ouse"), text_of("d"));
-	while ((term = rn_terms_next(&of_text, text, sizeof(text) - 1, &at, &start)) >= 0)
+	while ((term = rn_terms_next(&of_text, 0, text, sizeof(text) - 1, &at, &start)) >= 0)
 	{
 		wrong += n >= 3 || term != expected[n];
 		n++;
