@@ -73,6 +73,7 @@ OBJS = \
 	src/pg/batch_call.o \
 	src/pg/batch_guard.o \
 	src/pg/batch_cut.o \
+	src/pg/batch_values.o \
 	src/pg/batch_plan.o \
 	src/pg/batch_evaluate.o \
 	src/pg/batch_node.o \

@@ -122,6 +122,12 @@ CALL same($$WITH RECURSIVE r(n, t) AS (SELECT 1, 'good night' UNION ALL SELECT n
               FROM r WHERE n < 5) SELECT * FROM r$$);
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products WHERE id IN (SELECT id FROM products WHERE id < 30 OFFSET 0) AND title IS NOT NULL$$);
 CALL same($$SELECT t.* FROM products p, LATERAL (VALUES (p.id, residual_translate(p.title, 'en_de')), (-p.id, residual_translate(p.titel, 'de_en'))) t WHERE p.id < 10$$);
+-- lists of VALUES that call alike
+CALL same($$SELECT * FROM (VALUES (1, residual_translate('good night', 'en_de'), 'a'), (2, residual_translate('the bird sings', 'en_de'), 'b'), (3, residual_translate('', 'en_de'), 'c')) v$$);
+CALL same($$SELECT v.*, v.t || n FROM (VALUES (1, upper(residual_translate('good night', 'en_de'))), (2, upper(residual_translate('gute nacht', 'de_en')))) v(n, t)$$);
+CALL same($$VALUES (residual_translate(residual_translate('good night', 'en_de'), 'de_en')), (residual_translate(residual_translate('a green tree', 'en_de'), 'de_en'))$$);
+CALL same($$VALUES (residual_translate('good night', 'en_de')), ('x')$$);
+CALL same($$SELECT v::text FROM (VALUES (1, residual_translate('good night', 'en_de')), (2, residual_translate('good morning', 'en_de'))) v(n, t)$$);
 -- below and above other nodes
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY id DESC LIMIT 3$$);
 CALL same($$SELECT id, residual_translate(title, 'en_de') AS t FROM products ORDER BY 2, 1 LIMIT 7$$);
@@ -221,6 +227,11 @@ DELETE FROM written WHERE id > 6 RETURNING id, residual_translate(residual_trans
 INSERT INTO written SELECT id, title FROM products WHERE id < 9 RETURNING residual_translate(title, CASE WHEN id < 8 THEN 'en_de' ELSE 'en_fr' END);
 SELECT count(*) FROM written;
 COPY (DELETE FROM written RETURNING id, residual_translate(title, 'en_de')) TO STDOUT;
+EXPLAIN (COSTS OFF) INSERT INTO written VALUES (1, 'a', residual_translate('good night', 'en_de')), (2, 'b', residual_translate('the bird sings', 'en_de'));
+INSERT INTO written VALUES (1, 'a', residual_translate('good night', 'en_de')), (2, 'b', residual_translate('the bird sings', 'en_de'))
+    RETURNING id, residual_translate(titel, 'de_en');
+SELECT n FROM (VALUES (1, residual_translate('good night', 'en_fr')), (2, residual_translate('good morning', 'en_fr'))) v(n, t);
+DELETE FROM written;
 -- with volatile company, or read in part, each row is translated before the next is written
 EXPLAIN (COSTS OFF) DELETE FROM written RETURNING residual_translate(title, 'en_de'), random();
 EXPLAIN (COSTS OFF) WITH i AS (INSERT INTO written SELECT id, title FROM products RETURNING residual_translate(title, 'en_de') AS t) SELECT t FROM i LIMIT 1;

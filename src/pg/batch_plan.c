@@ -31,6 +31,7 @@
 
 #include "batch_call.h"
 #include "batch_cut.h"
+#include "batch_values.h"
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(residual_translate_support);
 
@@ -93,6 +94,7 @@ is_projecting(const Plan *plan)
 typedef struct Rewriting
 {
 	int			last_id;		/* of plan nodes */
+	List	   *range_table;
 } Rewriting;
 
 static void
@@ -321,6 +323,8 @@ rewrite(Rewriting *rewriting, Plan *plan, bool marked)
 		((SubqueryScan *) plan)->subplan = rewrite(rewriting, ((SubqueryScan *) plan)->subplan, false);
 	else if (IsA(plan, CustomScan))
 		rewrite_list(rewriting, ((CustomScan *) plan)->custom_plans);
+	if (IsA(plan, ValuesScan))
+		res_batch_values((ValuesScan *) plan, rewriting->range_table);
 	if (takes_rows(plan))
 		batch_below(rewriting, plan);
 	result = is_scan(plan) && plan->qual != NIL ? batch_conditions(rewriting, plan) : plan;
@@ -385,6 +389,8 @@ any_plan_in(PlannedStmt *statement, PlanTest test, void *arg)
 static bool
 translates(Plan *plan, void *unused)
 {
+	if (IsA(plan, ValuesScan) && res_has_call((Node *) ((ValuesScan *) plan)->values_lists, NULL))
+		return true;
 	return (is_projecting(plan) || takes_rows(plan)) &&
 		(res_has_call((Node *) plan->targetlist, NULL) || res_has_call((Node *) plan->qual, NULL));
 }
@@ -419,6 +425,7 @@ res_batch_plan(PlannedStmt *statement, bool backward)
 		return statement;
 	statement = copyObject(statement);
 	(void) any_plan_in(statement, note_id, &rewriting);
+	rewriting.range_table = statement->rtable;
 	statement->planTree = rewrite(&rewriting, statement->planTree, false);
 	foreach(cell, statement->subplans)
 		lfirst(cell) = rewrite(&rewriting, lfirst(cell), false);
