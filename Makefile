@@ -150,6 +150,8 @@ ENGINE_OBJS = \
 	src/engine/diagnosis_gradients.o \
 	src/engine/connection.o \
 	src/engine/service.o \
+	src/engine/service_request.o \
+	src/engine/service_load.o \
 	src/engine/status.o \
 	src/engine/load.o \
 	src/engine/request.o \
