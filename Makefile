@@ -259,6 +259,7 @@ KERNEL_OBJS = \
 	kernels/cpu/prepared.o \
 	kernels/cpu/quantise.o \
 	kernels/cpu/int8.o \
+	kernels/cpu/bfloat16.o \
 	kernels/cpu/linear.o \
 	kernels/cpu/pointwise.o \
 	kernels/cpu/norm.o \
@@ -456,6 +457,7 @@ PARTS_test_kernels =
 PARTS_test_kernels_attention =
 PARTS_test_kernels_loss =
 PARTS_test_prepared =
+PARTS_test_bfloat16 = trainer_bench
 PARTS_test_ops = op_case plain
 PARTS_test_graph =
 PARTS_test_plan =
@@ -480,7 +482,7 @@ PARTS_gpu_training = trainer_bench
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
 UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_decoding test_translator test_queue
 

@@ -39,13 +39,22 @@ check_table(RnContext *ctx, const RnKernels *kernels)
 static RnStatus
 open_cpu(RnContext *ctx, const char *precision, const RnKernels **kernels)
 {
-	if (strcmp(precision, "float32") != 0)
+	const int	rounded = strcmp(precision, "bfloat16") == 0;
+
+	if (!rounded && strcmp(precision, "float32") != 0)
 	{
 		rn_fail(ctx, RN_UNSUPPORTED, "precision \"%s\" is not supported by device \"cpu\"", precision);
-		rn_hint(ctx, "Set option \"precision\" to \"float32\", or train on a GPU.");
+		rn_hint(ctx, "Set option \"precision\" to \"float32\" or \"bfloat16\", or train on a GPU.");
 		return ctx->status;
 	}
-	*kernels = rn_cpu_kernels();
+	*kernels = rounded ? rn_cpu_kernels_bfloat16() : rn_cpu_kernels();
+	if (*kernels == NULL && rounded)
+	{
+		rn_fail(ctx, RN_UNSUPPORTED, "precision \"bfloat16\" is not supported by this processor");
+		rn_detail(ctx, "It has no instructions for products of bfloat16 numbers (AVX512-BF16).");
+		rn_hint(ctx, "Set option \"precision\" to \"float32\".");
+		return ctx->status;
+	}
 	if (*kernels == NULL)
 	{
 		rn_fail(ctx, RN_UNSUPPORTED, "device \"cpu\" needs a newer processor");

@@ -90,4 +90,8 @@ extern const RnKernels *rn_cpu_kernels(void);
 /* The best table up to a level of x86-64 or RN_LEVEL_VNNI, or NULL; any level on other machines. */
 extern const RnKernels *rn_cpu_kernels_up_to(int level);
 
+/* The table whose products round their factors to bfloat16, which halves their time; NULL where
+ * the processor has no instructions for it, or RN_CPU_LEVEL asks for less than the highest level. */
+extern const RnKernels *rn_cpu_kernels_bfloat16(void);
+
 #endif							/* RN_DEVICE_H */

@@ -24,6 +24,7 @@ extern const RnKernels rn_cpu_table_v2;
 extern const RnKernels rn_cpu_table_v3;
 extern const RnKernels rn_cpu_table_v4;
 extern const RnKernels rn_cpu_table_vnni_v4;
+extern const RnKernels rn_cpu_table_bfloat16_v4;
 
 const RnKernels *
 rn_cpu_kernels_up_to(int level)
@@ -41,6 +42,17 @@ rn_cpu_kernels_up_to(int level)
 	return NULL;
 }
 
+/* Processors with these instructions have VNNI. */
+const RnKernels *
+rn_cpu_kernels_bfloat16(void)
+{
+#ifndef RN_DOUBLE
+	if (rn_cpu_kernels() == &rn_cpu_table_vnni_v4 && __builtin_cpu_supports("avx512bf16"))
+		return &rn_cpu_table_bfloat16_v4;
+#endif
+	return NULL;
+}
+
 #else
 
 extern const RnKernels rn_cpu_table_generic;
@@ -50,6 +62,12 @@ rn_cpu_kernels_up_to(int level)
 {
 	(void) level;
 	return &rn_cpu_table_generic;
+}
+
+const RnKernels *
+rn_cpu_kernels_bfloat16(void)
+{
+	return NULL;
 }
 
 #endif

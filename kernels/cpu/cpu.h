@@ -56,6 +56,7 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 /* The rest exists at every level. */
 #define rn_cpu_table				RN_AT_LEVEL(rn_cpu_table)
 #define rn_cpu_table_vnni			RN_AT_LEVEL(rn_cpu_table_vnni)
+#define rn_cpu_table_bfloat16		RN_AT_LEVEL(rn_cpu_table_bfloat16)
 #define rn_cpu_product				RN_AT_LEVEL(rn_cpu_product)
 #define rn_cpu_prepared_bytes		RN_AT_LEVEL(rn_cpu_prepared_bytes)
 #define rn_cpu_prepare				RN_AT_LEVEL(rn_cpu_prepare)
@@ -86,6 +87,7 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 
 extern const RnKernels rn_cpu_table;
 extern const RnKernels rn_cpu_table_vnni;	/* of a level that has it */
+extern const RnKernels rn_cpu_table_bfloat16;	/* likewise, single precision only */
 
 extern void rn_cpu_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 						   double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,

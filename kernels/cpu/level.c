@@ -6,6 +6,7 @@
  */
 #include "kernels/cpu/cpu.h"
 
+#include "kernels/cpu/bfloat16.h"
 #include "kernels/cpu/vector.h"
 
 /* A text of the thread's own: written anew on each call, always the same. */
@@ -37,11 +38,9 @@ description(void)
 	.copy = rn_cpu_copy, \
 	.zero = rn_cpu_zero, \
 	.synchronize = rn_cpu_synchronize, \
-	.product = rn_cpu_product, \
 	.prepared_bytes = rn_cpu_prepared_bytes, \
 	.discard = rn_cpu_discard, \
 	.prepared_product = rn_cpu_prepared_product, \
-	.linear_forward = rn_cpu_linear_forward, \
 	.bias_backward = rn_cpu_bias_backward, \
 	.activation_forward = rn_cpu_activation_forward, \
 	.activation_backward = rn_cpu_activation_backward, \
@@ -64,6 +63,8 @@ description(void)
 
 const RnKernels rn_cpu_table = {
 	COMMON_SLOTS,
+	.product = rn_cpu_product,
+	.linear_forward = rn_cpu_linear_forward,
 	.description = description,
 	.prepare = rn_cpu_prepare
 };
@@ -80,7 +81,28 @@ description_vnni(void)
 
 const RnKernels rn_cpu_table_vnni = {
 	COMMON_SLOTS,
+	.product = rn_cpu_product,
+	.linear_forward = rn_cpu_linear_forward,
 	.description = description_vnni,
 	.prepare = rn_cpu_prepare_vnni
 };
+
+#ifndef RN_DOUBLE
+static const char *
+description_bfloat16(void)
+{
+	static __thread char text[128];
+
+	rn_cpu_describe(RN_VECTOR_NAME " bfloat16", text, sizeof(text));
+	return text;
+}
+
+const RnKernels rn_cpu_table_bfloat16 = {
+	COMMON_SLOTS,
+	.product = rn_cpu_product_bfloat16,
+	.linear_forward = rn_cpu_linear_forward_bfloat16,
+	.description = description_bfloat16,
+	.prepare = rn_cpu_prepare_vnni
+};
+#endif
 #endif

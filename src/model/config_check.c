@@ -140,10 +140,11 @@ check_training(RnContext *ctx, const RnConfig *config)
 		rn_detail(ctx, "A batch must hold the longest pair.");
 		return ctx->status;
 	}
-	if (strcmp(config->precision, "float32") != 0 && strcmp(config->device, "cpu") == 0)
+	if (strcmp(config->device, "cpu") == 0 && strcmp(config->precision, "float32") != 0 &&
+		strcmp(config->precision, "bfloat16") != 0)
 	{
 		rn_fail(ctx, RN_UNSUPPORTED, "precision \"%s\" is not supported by device \"cpu\"", config->precision);
-		rn_hint(ctx, "Set option \"precision\" to \"float32\", or train on a GPU.");
+		rn_hint(ctx, "Set option \"precision\" to \"float32\" or \"bfloat16\", or train on a GPU.");
 		return ctx->status;
 	}
 	if (config->max_steps == 0 && config->max_epochs == 0 && config->max_minutes == 0)
