@@ -137,7 +137,53 @@ is_banned(const int32_t *banned, int32_t id)
 
 #define SCAN	(4 * RN_WIDTH)	/* logits looked at together */
 
-/* How many logits from x on may be passed over, none being above the floor. */
+/* Largest of each SCANth logit from 0, 1, ... on; the largest of all is returned. */
+static rn_real
+lane_maxima(const rn_real *x, int count, rn_real maxima[SCAN])
+{
+	RnVector	best[4];
+	int			whole = count / SCAN * SCAN;
+	int			j;
+	int			v;
+
+	for (v = 0; v < 4; v++)
+		best[v] = vector_set(-INFINITY);
+	for (j = 0; j < whole; j += SCAN)
+		RN_UNROLL
+		for (v = 0; v < 4; v++)
+			best[v] = vector_max(best[v], vector_load(x + j + v * RN_WIDTH, RN_WIDTH));
+	RN_VECTORS(i, n, count - whole,
+	{
+		best[i / RN_WIDTH] = vector_max(best[i / RN_WIDTH], vector_fill_from(vector_load(x + whole + i, n), n, -INFINITY));
+	});
+	memcpy(maxima, best, sizeof(best));
+	return vector_maximum(vector_max(vector_max(best[0], best[1]), vector_max(best[2], best[3])));
+}
+
+/* A number that at least k of those do not lie below: the kth largest, or -infinity where there are not so many. */
+static rn_real
+floor_of(int k, const rn_real maxima[SCAN])
+{
+	rn_real		best[SCAN];
+	int			count = 0;
+	int			l;
+	int			at;
+
+	if (k > SCAN)
+		return -INFINITY;
+	for (l = 0; l < SCAN; l++)
+	{
+		if (count == k && !(maxima[l] > best[k - 1]))
+			continue;
+		count = RN_MIN(count + 1, k);
+		for (at = count - 1; at > 0 && best[at - 1] < maxima[l]; at--)
+			best[at] = best[at - 1];
+		best[at] = maxima[l];
+	}
+	return best[k - 1];
+}
+
+/* How many logits from x on may be passed over, all being below the floor. */
 static int
 pass_over(const rn_real *x, int count, rn_real floor)
 {
@@ -148,22 +194,35 @@ pass_over(const rn_real *x, int count, rn_real floor)
 		RnVector	a = vector_max(vector_load(x + j, RN_WIDTH), vector_load(x + j + RN_WIDTH, RN_WIDTH));
 		RnVector	b = vector_max(vector_load(x + j + 2 * RN_WIDTH, RN_WIDTH), vector_load(x + j + 3 * RN_WIDTH, RN_WIDTH));
 
-		if (vector_any(vector_max(a, b) > floor))
+		if (vector_any(vector_max(a, b) >= floor))
 			break;
 	}
 	return j;
+}
+
+static int
+count_banned(const int32_t *banned)
+{
+	int			n = 0;
+
+	while (banned != NULL && banned[n] >= 0)
+		n++;
+	return n;
 }
 
 void
 rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned, int32_t *ids,
 			 rn_real *scores)
 {
+	const int	n_banned = count_banned(banned);
 	int			i;
 
 	(void) lane;
 	for (i = 0; i < rows && cols > 0 && k > 0; i++, logits += cols, ids += k, scores += k)
 	{
-		const rn_real maximum = row_maximum(logits, cols);
+		rn_real		maxima[SCAN];
+		const rn_real maximum = lane_maxima(logits, cols, maxima);
+		const rn_real floor = floor_of(k + n_banned, maxima);
 		double		sum_logits;
 		const double lse = maximum + log(row_sums(logits, cols, maximum, NULL, &sum_logits));
 		int			count = 0;
@@ -173,10 +232,9 @@ rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, con
 		{
 			int			end;
 
-			if (count == k)
-				j += pass_over(logits + j, cols - j, scores[k - 1]);
+			j += pass_over(logits + j, cols - j, floor);
 			for (end = RN_MIN(j + SCAN, cols); j < end; j++)
-				if ((count < k || logits[j] > scores[k - 1]) && !is_banned(banned, j))
+				if (logits[j] >= floor && (count < k || logits[j] > scores[k - 1]) && !is_banned(banned, j))
 					count = insert_best(k, count, ids, scores, j, logits[j]);
 		}
 		for (j = 0; j < k; j++)
