@@ -42,7 +42,6 @@ group_scores(const RnAttentionStepArgs *args, const rn_real *q, const rn_real *c
 	const int	size = args->head_size;
 	const rn_real scale = (rn_real) args->scale;
 	int			h;
-	int			g;
 
 	for (h = 0; h < args->heads; h++)
 	{
@@ -51,15 +50,14 @@ group_scores(const RnAttentionStepArgs *args, const rn_real *q, const rn_real *c
 
 		RN_VECTORS(j, n, size,
 		{
-			const RnVector x = vector_load(q + column + j, n);
+			const RnVector x = scale * vector_load(q + column + j, n);
 
 			sum[0] += x * vector_load(keys[0] + column + j, n);
 			sum[1] += x * vector_load(keys[1] + column + j, n);
 			sum[2] += x * vector_load(keys[2] + column + j, n);
 			sum[3] += x * vector_load(keys[3] + column + j, n);
 		});
-		for (g = 0; g < GROUP; g++)
-			scores.x[(size_t) h * scores.stride + i + g] = scale * vector_sum(sum[g]);
+		vector_four_sums(sum, scores.x + (size_t) h * scores.stride + i);
 	}
 }
 

@@ -28,11 +28,7 @@ largest(int k, const rn_real *x)
 		best = vector_max(vector_abs(v), best);
 		zeros += 0 * v;
 	});
-#if defined(RN_AVX512)
-	return RN_MM(reduce_max) ((RN_MM_REAL) best) + vector_sum(zeros);
-#else
 	return vector_maximum(best) + vector_sum(zeros);
-#endif
 }
 
 RN_INLINE RnInts

@@ -248,6 +248,36 @@ vector_sum(RnVector v)
 #endif
 }
 
+/* The sums of four vectors, which take little more than that of one. */
+RN_INLINE void
+vector_four_sums(const RnVector v[4], rn_real sums[4])
+{
+#if !defined(RN_DOUBLE) && !defined(RN_NO_INTRINSICS)
+	/* in each 128 bits: halves of v[0] and v[1], of v[2] and v[3], then of all four */
+	const RnVector a = (RnVector) RN_MM(unpacklo) ((RN_MM_REAL) v[0], (RN_MM_REAL) v[1]) +
+		(RnVector) RN_MM(unpackhi) ((RN_MM_REAL) v[0], (RN_MM_REAL) v[1]);
+	const RnVector b = (RnVector) RN_MM(unpacklo) ((RN_MM_REAL) v[2], (RN_MM_REAL) v[3]) +
+		(RnVector) RN_MM(unpackhi) ((RN_MM_REAL) v[2], (RN_MM_REAL) v[3]);
+	const RnVector all = (RnVector) RN_MM_(unpacklo, pd) ((RN_MM_TYPE_(d)) a, (RN_MM_TYPE_(d)) b) +
+		(RnVector) RN_MM_(unpackhi, pd) ((RN_MM_TYPE_(d)) a, (RN_MM_TYPE_(d)) b);
+#if RN_VECTOR_BYTES == 64
+	const __m256 half = _mm512_castps512_ps256((__m512) all) + _mm512_extractf32x8_ps((__m512) all, 1);
+	const __m128 quarter = _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1);
+#elif RN_VECTOR_BYTES == 32
+	const __m128 quarter = _mm256_castps256_ps128((__m256) all) + _mm256_extractf128_ps((__m256) all, 1);
+#else
+	const __m128 quarter = (__m128) all;
+#endif
+
+	_mm_storeu_ps(sums, quarter);
+#else
+	int			i;
+
+	for (i = 0; i < 4; i++)
+		sums[i] = vector_sum(v[i]);
+#endif
+}
+
 /* Set in the first n lanes. */
 RN_INLINE RnInts
 vector_lanes(int n)
@@ -286,12 +316,16 @@ vector_sum_double(RnVector v)
 RN_INLINE rn_real
 vector_maximum(RnVector v)
 {
+#if defined(RN_AVX512)
+	return RN_MM(reduce_max) ((RN_MM_REAL) v);
+#else
 	rn_real		best = v[0];
 	int			l;
 
 	for (l = 1; l < RN_WIDTH; l++)
 		best = v[l] > best ? v[l] : best;
 	return best;
+#endif
 }
 
 /* Is any lane of a comparison set? */
