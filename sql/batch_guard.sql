@@ -138,6 +138,12 @@ CREATE FUNCTION number(text) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RET
 CREATE FUNCTION first(text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT en FROM pairs WHERE $1 IN (en, de) AND 1 / nullif(length($1), 16) < 1 ORDER BY 1 LIMIT 1 $$;
 CALL same($$SELECT id, CASE WHEN number(coalesce(substr(cached, 7), title)) < 70 THEN residual_translate(first(title), 'en_de') END AS t FROM products$$);
 CALL same($$SELECT id, CASE WHEN number(title) = 0 THEN residual_translate(first(title) || 1 / (id - 55), 'en_de') END AS t FROM products$$);
+-- a cancel is meant for the statement
+CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM pg_sleep(20); RETURN $1; END $$;
+SET statement_timeout = 100;
+SELECT CASE WHEN slow(id) > 0 THEN residual_translate(title, 'en_de') END FROM products;
+RESET statement_timeout;
+SELECT count(CASE WHEN number(title) = 0 THEN residual_translate(title, 'en_de') END) FROM products;
 -- domains and casts
 CREATE DOMAIN short AS varchar(12) CHECK (length(VALUE) < 11);
 CALL same($$SELECT id, CASE WHEN length(title) < 17 THEN residual_translate(title, 'en_de')::varchar(5) END AS t FROM products$$);
@@ -176,7 +182,7 @@ RESET max_parallel_workers_per_gather;
 
 SELECT residual_drop_model('en_de');
 SELECT residual_drop_model('de_en');
-DROP FUNCTION outcome(text), texts(text), number(text), first(text);
+DROP FUNCTION outcome(text), texts(text), number(text), first(text), slow(int);
 DROP PROCEDURE same(text);
 DROP SEQUENCE s;
 DROP DOMAIN short;

@@ -10,13 +10,12 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* Of the error that is being caught. */
+/* A cancel is meant for the statement, not for this. */
 static bool
-is_to_be_forgotten(void)
+is_to_be_forgotten(const ErrorData *error)
 {
-	int			code = geterrcode();
-
-	return code != ERRCODE_QUERY_CANCELED && ERRCODE_TO_CATEGORY(code) != ERRCODE_OPERATOR_INTERVENTION;
+	return error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION;
 }
 
 bool
@@ -24,7 +23,7 @@ res_attempt(ResWork work, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
+	ErrorData  *volatile error = NULL;
 
 	if (IsInParallelMode())
 	{
@@ -40,15 +39,18 @@ res_attempt(ResWork work, void *arg)
 	}
 	PG_CATCH();
 	{
-		if (!is_to_be_forgotten())
-			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		done = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	if (error == NULL)
+		return true;
+	if (!is_to_be_forgotten(error))
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
