@@ -140,6 +140,9 @@ ENGINE_OBJS = \
 	src/engine/peer.o \
 	src/engine/frames.o \
 	src/engine/server.o \
+	src/engine/child.o \
+	src/engine/leader.o \
+	src/engine/follower.o \
 	src/engine/handover.o \
 	src/engine/apart.o \
 	src/engine/devices.o \
@@ -164,6 +167,7 @@ ENGINE_OBJS = \
 	src/train/packer.o \
 	src/train/trainer.o \
 	src/train/step.o \
+	src/train/ranks.o \
 	src/train/plane.o \
 	src/train/schedule.o \
 	src/train/optimizer.o \
@@ -354,7 +358,9 @@ CUDA_SOURCES = \
 	kernels/cuda/embed.cu \
 	kernels/cuda/loss.cu \
 	kernels/cuda/adam.cu \
-	kernels/cuda/top_k.cu
+	kernels/cuda/top_k.cu \
+	kernels/cuda/nccl.cu \
+	kernels/cuda/collective.cu
 
 # what a device library shares with the engine, in its own copy
 DEVICE_BASE_OBJS = src/base/context.o src/base/random.o
@@ -406,7 +412,8 @@ EMULATOR_OBJS = \
 	test/cudaemu/tsan.o \
 	test/cudaemu/stream.o \
 	test/cudaemu/device.o \
-	test/cudaemu/blaslt.o
+	test/cudaemu/blaslt.o \
+	test/cudaemu/nccl.o
 
 build/cudaemu/%.o: %.cu
 	@mkdir -p $(@D)

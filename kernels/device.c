@@ -78,15 +78,32 @@ open_gpu(RnContext *ctx, int number, const char *precision, const RnKernels **ke
 	return check_table(ctx, *kernels);
 }
 
-/* "cuda" and "cuda:N"; -1 for another name. */
-static int
-read_number(const char *name)
+int
+rn_device_numbers(const char *name, int most, int *numbers)
 {
-	if (strcmp(name, "cuda") == 0)
+	const char *at = name + strlen("cuda");
+	int			n = 0;
+
+	if (strncmp(name, "cuda", strlen("cuda")) != 0)
 		return 0;
-	if (strncmp(name, "cuda:", 5) != 0 || name[5] == '\0' || name[5 + strspn(name + 5, "0123456789")] != '\0')
-		return -1;
-	return atoi(name + 5);
+	if (*at == '\0' && most > 0)
+		numbers[0] = 0;
+	if (*at == '\0')
+		return 1;
+	if (*at != ':')
+		return 0;
+	do
+	{
+		size_t		digits = strspn(++at, "0123456789");
+
+		if (digits == 0)
+			return 0;
+		if (n < most)
+			numbers[n] = atoi(at);
+		n++;
+		at += digits;
+	} while (*at == ',');
+	return *at == '\0' ? n : 0;
 }
 
 RnStatus
@@ -101,14 +118,7 @@ rn_device_choose(RnContext *ctx, const char *name, const char *precision, const 
 	rn_context_reset(refusal);
 	if (strcmp(name, "cpu") == 0)
 		return open_cpu(ctx, precision, kernels);
-	if (strncmp(name, "cuda:", 5) == 0 && strchr(name, ',') != NULL)
-	{
-		rn_fail(ctx, RN_UNSUPPORTED, "several GPUs for one job are not supported in this version");
-		rn_hint(ctx, "Name one of them, such as \"cuda:0\".");
-		return ctx->status;
-	}
-	number = read_number(name);
-	if (number >= 0)
+	if (rn_device_numbers(name, 1, &number) > 0)
 		return open_gpu(ctx, number, precision, kernels);
 	if (strcmp(name, "auto") == 0)
 	{
@@ -117,7 +127,7 @@ rn_device_choose(RnContext *ctx, const char *name, const char *precision, const 
 		return open_cpu(ctx, precision, kernels);
 	}
 	rn_fail(ctx, RN_UNSUPPORTED, "device \"%s\" is not known", name);
-	rn_hint(ctx, "Devices are \"auto\", \"cpu\", \"cuda\" and \"cuda:\" with a number.");
+	rn_hint(ctx, "Devices are \"auto\", \"cpu\", \"cuda\" and \"cuda:\" with numbers.");
 	return ctx->status;
 }
 

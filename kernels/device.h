@@ -11,6 +11,7 @@
 #ifndef RN_DEVICE_H
 #define RN_DEVICE_H
 
+#include "kernels/collective.h"
 #include "kernels/kernel.h"
 
 /* One device of a library. */
@@ -42,19 +43,22 @@ typedef struct RnDeviceLibrary
 
 	/* The one device that this process uses from now on; the table lives as long as the process. */
 	RnStatus	(*open) (RnContext *ctx, const RnDeviceOptions *options, const RnKernels **kernels);
+
+	/* Between processes that have opened one each. */
+	const RnCollectives *collectives;
 } RnDeviceLibrary;
 
-#define RN_DEVICE_VERSION	1
+#define RN_DEVICE_VERSION	2
 
 /* The one symbol of a device library: NULL for a version that it does not speak. */
 #define RN_DEVICE_SYMBOL	"residual_device"
 typedef const RnDeviceLibrary *(*RnDeviceFunction) (int version);
 
 /*
- * Open a device: "cpu", "cuda" (the first), "cuda:N", "auto".  The table lives
- * as long as the process.  RN_UNSUPPORTED when it is not there.  "auto" takes
- * the first GPU, or the CPU where none can be used.  Products are as exact as
- * float32 is.
+ * Open a device: "cpu", "cuda" (the first), "cuda:N", "auto"; of several,
+ * "cuda:N,M", the first named.  The table lives as long as the process.
+ * RN_UNSUPPORTED when it is not there.  "auto" takes the first GPU, or the CPU
+ * where none can be used.  Products are as exact as float32 is.
  */
 extern RnStatus rn_device_open(RnContext *ctx, const char *name, const RnKernels **kernels);
 
@@ -65,6 +69,9 @@ extern RnStatus rn_device_open(RnContext *ctx, const char *name, const RnKernels
  */
 extern RnStatus rn_device_choose(RnContext *ctx, const char *name, const char *precision, const RnKernels **kernels,
 								 RnContext *refusal);
+
+/* GPUs that a name names, in its order: how many, and the first most of their numbers.  0 for another name, also for "auto". */
+extern int	rn_device_numbers(const char *name, int most, int *numbers);
 
 /*
  * library.c: the device library, opened when it is first asked for and never

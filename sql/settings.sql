@@ -15,6 +15,8 @@ SET residual.device = 'cpu';
 SET residual.device = 'cuda:0,1';
 SET residual.device = 'gpu';
 SET residual.device = 'cuda:';
+SET residual.device = 'cuda:0,1,0';
+SET residual.device = 'cuda:0,1,2,3,4,5,6,7,8';
 SET residual.default_model = 'en_de';
 RESET residual.device;
 RESET residual.default_model;

@@ -89,6 +89,7 @@ SELECT * FROM options_refused('{"learning_rate": 0}');
 SELECT * FROM options_refused('{"metric": "bleu", "validation": 0}');
 SELECT * FROM options_refused('{"average_checkpoints": 101}');
 SELECT * FROM options_refused('{"device": "gpu"}');
+SELECT * FROM options_refused('{"device": "cuda:1,1"}');
 SELECT * FROM options_refused('{"scheme": "post", "dual_scale": 2}');
 
 -- validation

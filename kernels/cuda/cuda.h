@@ -162,4 +162,7 @@ extern void rn_cuda_adam(RnLane *lane, const RnAdamArgs *args);
 extern void rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned,
 						  int32_t *ids, rn_real *scores);
 
+/* collective.cu */
+extern const RnCollectives rn_cuda_collectives;
+
 #endif							/* RN_CUDA_H */

@@ -237,6 +237,7 @@ static const RnDeviceLibrary library = {
 	count_devices,
 	describe,
 	open_device,
+	&rn_cuda_collectives,
 };
 
 extern "C" __attribute__((visibility("default"))) const RnDeviceLibrary *

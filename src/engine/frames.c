@@ -8,8 +8,6 @@
 
 #include <unistd.h>
 
-#include "model/config.h"
-
 #define PAIR_KEY		64
 #define PAIR_VALUE		512
 #define MOST_SET		1		/* sets of rows are 0 and 1 */
@@ -30,6 +28,31 @@ rn_write_empty(RnContext *ctx, RnWriter *writer, uint32_t type, uint64_t id)
 {
 	rn_write_begin(writer, type, id);
 	return rn_write_end(ctx, writer);
+}
+
+void
+rn_write_configuration(RnWriter *writer, const RnConfig *effective)
+{
+	RnConfig	config = *effective;
+	const RnOption *options;
+	char		value[PAIR_VALUE];
+	uint32_t	n = 0;
+	int			n_options,
+				i;
+
+	config.vocab_size_given = 1;
+	options = rn_options(&n_options);
+	for (i = 0; i < n_options; i++)
+		n += options[i].offset_too == 0;
+	rn_write_u32(writer, n);
+	for (i = 0; i < n_options; i++)
+	{
+		if (options[i].offset_too != 0)
+			continue;
+		rn_config_get(&config, &options[i], value, sizeof(value));
+		rn_write_string(writer, options[i].name);
+		rn_write_string(writer, value);
+	}
 }
 
 RnStatus

@@ -8,6 +8,7 @@
 #ifndef RN_FRAMES_H
 #define RN_FRAMES_H
 
+#include "model/config.h"
 #include "text/tokenizer.h"
 #include "wire/protocol.h"
 
@@ -16,6 +17,9 @@ extern RnStatus rn_write_hello(RnContext *ctx, RnWriter *writer, const char *dev
 
 /* A frame without payload. */
 extern RnStatus rn_write_empty(RnContext *ctx, RnWriter *writer, uint32_t type, uint64_t id);
+
+/* Every option as it is now, as pairs; shorthands say nothing that their fields do not. */
+extern void rn_write_configuration(RnWriter *writer, const RnConfig *config);
 
 /*
  * "pairs" of the protocol, each given to the sink, up to the first that it

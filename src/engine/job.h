@@ -17,6 +17,7 @@
 #include <signal.h>
 
 #include "engine/control.h"
+#include "engine/leader.h"
 #include "engine/peer.h"
 #include "engine/rows.h"
 #include "model/config.h"
@@ -82,6 +83,7 @@ typedef struct RnJob
 
 	/* what computes */
 	const RnKernels *kernels;
+	RnLeader   *leader;			/* of the processes for further devices; NULL: there is one device */
 	RnThreads  *threads;
 	RnTokenizer *tokenizer;
 	RnModel    *model;

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "engine/apart.h"
+#include "engine/follower.h"
 #include "engine/server.h"
 #include "engine/train_job.h"
 #include "kernels/device.h"
@@ -88,6 +89,7 @@ usage(const char *complaint)
 			"  residual_engine train\n"
 			"  residual_engine serve [--threads=N] [--memory=MB] [--idle=SECONDS] [--device=NAME]\n"
 			"  residual_engine apart\n"
+			"  residual_engine follow\n"
 			"  residual_engine --version\n");
 	return EXIT_USAGE;
 }
@@ -191,6 +193,11 @@ main(int argc, char **argv)
 	handle_signals();
 	if (strcmp(argv[1], "train") == 0 && argc == 2)
 		return rn_train(CONTROL_FD, SPILL_FD, &stop);
+	if (strcmp(argv[1], "follow") == 0 && argc == 2)
+	{
+		handle(SIGTERM, SIG_IGN);	/* that goes to the whole group of processes; the leader decides */
+		return rn_follow(CONTROL_FD);
+	}
 	if (strcmp(argv[1], "apart") == 0 && argc == 2)
 		return rn_apart(CONTROL_FD, &stop);
 	if (strcmp(argv[1], "serve") == 0)

@@ -59,6 +59,7 @@ rn_job_make_model(RnContext *ctx, RnJob *job)
 	options.threads = job->threads;
 	options.spill = &job->spill;
 	options.memory_limit = job->memory_limit;
+	options.ranks = rn_leader_ranks(job->leader);
 	options.stop = job->stop;
 	return rn_trainer_create(ctx, &options, &job->trainer);
 }
@@ -130,6 +131,7 @@ take_train(RnContext *ctx, RnJob *job, const RnFrame *frame)
 		return rn_fail(ctx, RN_INVALID, "training goes on from weights or from a checkpoint, not from both");
 	RN_TRY(rn_config_check(ctx, &job->config));
 	RN_TRY(open_device(ctx, job));
+	RN_TRY(rn_leader_start(ctx, &job->config, job->stop, &job->leader));
 	rn_spill_init(&job->spill, job->spill.fd, spill_limit);
 	RN_TRY(start_threads(ctx, job));
 	return rn_rows_create(ctx, &job->spill, &job->rows);

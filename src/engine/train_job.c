@@ -74,6 +74,7 @@ rn_job_free(RnJob *job)
 	rn_corpus_free(job->held_out);
 	rn_rows_free(job->rows);
 	rn_trainer_free(job->trainer);
+	rn_leader_free(job->leader);
 	rn_model_free(job->model);
 	rn_tokenizer_free(job->tokenizer);
 	rn_threads_free(job->threads);
@@ -172,6 +173,7 @@ step(RnContext *ctx, RnJob *job, Running *running)
 	RnProgress *progress = &running->progress;
 	RnStepResult result;
 
+	RN_TRY(rn_leader_step(ctx, job->leader, RN_RANK_UPDATE));
 	RN_TRY(rn_trainer_step(ctx, job->trainer, job->reader, &result, wanted ? running->statistics : NULL));
 	job->state.epoch_ended |= result.epoch_end;
 	job->state.loss_sum += result.loss * (double) result.target_tokens;
@@ -212,6 +214,7 @@ first_statistics(RnContext *ctx, RnJob *job, Running *running)
 
 	if (rn_trainer_steps(job->trainer) > 0)
 		return RN_OK;
+	RN_TRY(rn_leader_step(ctx, job->leader, RN_RANK_PROBE));
 	RN_TRY(rn_trainer_probe(ctx, job->trainer, job->reader, &result, running->statistics));
 	RN_TRY(rn_report_measured(ctx, job));
 	return rn_report_statistics(ctx, job, 0, running->statistics);
@@ -236,9 +239,13 @@ train(RnContext *ctx, RnJob *job, Running *running, const char **reason)
 		if (*reason != NULL)
 			break;
 		if (checkpoint_is_due(job, running))
+		{
+			RN_TRY(rn_leader_compare(ctx, job->leader, job->trainer));
 			RN_TRY(save(ctx, job, running));
+		}
 		RN_TRY(step(ctx, job, running));
 	}
+	RN_TRY(rn_leader_compare(ctx, job->leader, job->trainer));
 	RN_TRY(rn_report_progress(ctx, job, &running->progress, 1));
 	if (job->state.validated_step != rn_trainer_steps(job->trainer))
 		RN_TRY(validate(ctx, job, running));
@@ -329,6 +336,7 @@ prepare(RnContext *ctx, RnJob *job)
 	return_memory();
 	if (!(job->follows & (RN_TRAIN_WEIGHTS | RN_TRAIN_CHECKPOINT)))
 		RN_TRY(rn_trainer_initialize(ctx, job->trainer));
+	RN_TRY(rn_leader_make_model(ctx, job->leader, &job->config));
 	rn_trainer_position(job->trainer, &position);
 	rn_batch_reader_seek(job->reader, &position);
 

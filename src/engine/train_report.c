@@ -295,31 +295,6 @@ rn_report_checkpoint(RnContext *ctx, RnJob *job)
 	return send_frame(ctx, job);
 }
 
-/* Every option, as it was in the end; shorthands say nothing that their fields do not. */
-static void
-write_configuration(RnJob *job, RnConfig config)
-{
-	const RnOption *options;
-	char		value[512];
-	uint32_t	n = 0;
-	int			n_options,
-				i;
-
-	config.vocab_size_given = 1;
-	options = rn_options(&n_options);
-	for (i = 0; i < n_options; i++)
-		n += options[i].offset_too == 0;
-	rn_write_u32(&job->out, n);
-	for (i = 0; i < n_options; i++)
-	{
-		if (options[i].offset_too != 0)
-			continue;
-		rn_config_get(&config, &options[i], value, sizeof(value));
-		rn_write_string(&job->out, options[i].name);
-		rn_write_string(&job->out, value);
-	}
-}
-
 RnStatus
 rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 {
@@ -342,7 +317,7 @@ rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 	rn_write_f64(&job->out, scores->loss);
 	rn_write_f64(&job->out, scores->bleu);
 	rn_write_u64(&job->out, elements_left(job, &folded));
-	write_configuration(job, config);
+	rn_write_configuration(&job->out, &config);
 	if (send_frame(ctx, job) == RN_OK)
 		send_weights(ctx, job, values, &folded, chunk);
 	free(values);

@@ -20,6 +20,8 @@
 
 #define RN_NAME_LENGTH	64
 
+#define RN_DEVICES_MOST		8	/* of one job */
+
 /* What vocab_size 0 stands for: this many pieces, or as many as the corpus allows. */
 #define RN_VOCAB_SIZE_DEFAULT	8000
 

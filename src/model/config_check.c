@@ -184,28 +184,62 @@ check_validation(RnContext *ctx, const RnConfig *config)
 	return RN_OK;
 }
 
+/* The numbers of cuda:number[,number ...]; false when that is not what it is. */
+static int
+read_device_numbers(const char *at, int numbers[RN_DEVICES_MOST + 1], int *n)
+{
+	*n = 0;
+	do
+	{
+		size_t		digits = strspn(++at, "0123456789");
+
+		if (digits == 0 || digits > 4)
+			return 0;
+		if (*n <= RN_DEVICES_MOST)
+			numbers[(*n)++] = atoi(at);
+		at += digits;
+	} while (*at == ',');
+	return *at == '\0';
+}
+
+static RnStatus
+check_device_numbers(RnContext *ctx, const RnConfig *config, const int *numbers, int n)
+{
+	int			i,
+				j;
+
+	if (n > RN_DEVICES_MOST)
+	{
+		rn_fail(ctx, RN_INVALID, "invalid value for option \"device\": \"%s\"", config->device);
+		rn_detail(ctx, "A job takes %d devices at most.", RN_DEVICES_MOST);
+		return ctx->status;
+	}
+	for (i = 1; i < n; i++)
+	{
+		for (j = 0; j < i; j++)
+		{
+			if (numbers[i] != numbers[j])
+				continue;
+			rn_fail(ctx, RN_INVALID, "invalid value for option \"device\": \"%s\"", config->device);
+			rn_detail(ctx, "Device %d is named twice.", numbers[i]);
+			return ctx->status;
+		}
+	}
+	return RN_OK;
+}
+
 /* auto | cpu | cuda | cuda:number[,number ...] */
 static RnStatus
 check_device(RnContext *ctx, const RnConfig *config)
 {
-	const char *at = config->device;
+	const char *device = config->device;
+	int			numbers[RN_DEVICES_MOST + 1];
+	int			n;
 
-	if (strcmp(at, "auto") == 0 || strcmp(at, "cpu") == 0 || strcmp(at, "cuda") == 0)
+	if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0 || strcmp(device, "cuda") == 0)
 		return RN_OK;
-	if (strncmp(at, "cuda:", 5) == 0)
-	{
-		at += 4;
-		do
-		{
-			size_t		digits = strspn(at + 1, "0123456789");
-
-			if (digits == 0 || digits > 4)
-				break;
-			at += digits + 1;
-		} while (*at == ',');
-		if (*at == '\0')
-			return RN_OK;
-	}
+	if (strncmp(device, "cuda:", 5) == 0 && read_device_numbers(device + 4, numbers, &n))
+		return check_device_numbers(ctx, config, numbers, n);
 	rn_fail(ctx, RN_INVALID, "invalid value for option \"device\": \"%s\"", config->device);
 	rn_detail(ctx, "Valid values are \"auto\", \"cpu\", \"cuda\", and \"cuda:\" with numbers of devices (\"cuda:0,1\").");
 	return ctx->status;

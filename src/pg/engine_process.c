@@ -30,7 +30,7 @@
 
 #define FIRST_FREE		7		/* descriptors below are the engine's */
 #define N_HELD			3		/* descriptors that the parent keeps */
-#define MAX_ENVIRONMENT 10
+#define MAX_ENVIRONMENT 12
 #define MAX_ARGUMENTS	8
 #define OOM_SCORE		"500"	/* the kernel shall choose the engine, not the server */
 
@@ -167,6 +167,8 @@ make_environment(Birth *birth)
 		birth->envp[n++] = psprintf("CUDA_VISIBLE_DEVICES=%s", devices);
 	if (res_cuda_library[0] != '\0')
 		birth->envp[n++] = psprintf("RESIDUAL_CUDA_LIBRARY=%s", res_cuda_library);
+	if (res_nccl_library[0] != '\0')
+		birth->envp[n++] = psprintf("RESIDUAL_NCCL_LIBRARY=%s", res_nccl_library);
 	if (res_gpu_memory_limit > 0)
 		birth->envp[n++] = psprintf("RESIDUAL_GPU_MEMORY=%d", res_gpu_memory_limit);
 	birth->envp[n] = NULL;

@@ -20,6 +20,7 @@ extern char *res_default_model; /* residual.default_model */
 extern char *res_device;		/* residual.device */
 extern int	res_precision;		/* residual.precision, RnPrecision */
 extern char *res_cuda_library;	/* residual.cuda_library; "": beside the engine */
+extern char *res_nccl_library;	/* residual.nccl_library; "": where the system looks */
 extern char *res_cuda_visible_devices;	/* residual.cuda_visible_devices; "": as the server's environment says */
 extern int	res_gpu_memory_limit;	/* residual.gpu_memory_limit, MB; 0: what the device finds right */
 extern int	res_max_gpu_jobs;	/* residual.max_gpu_jobs, of the whole cluster */

@@ -27,6 +27,7 @@ char	   *res_default_model;
 char	   *res_device;
 int			res_precision;
 char	   *res_cuda_library;
+char	   *res_nccl_library;
 char	   *res_cuda_visible_devices;
 int			res_gpu_memory_limit;
 int			res_max_gpu_jobs;
@@ -95,7 +96,7 @@ define_for_sessions(void)
 							   NULL, &res_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("residual.device",
 							   "Device on which training runs unless its options say otherwise.",
-							   "\"auto\", \"cpu\", \"cuda\", or \"cuda:\" with numbers of devices.",
+							   "\"auto\", \"cpu\", \"cuda\", or \"cuda:\" with numbers of devices: on several of them a job computes at once.",
 							   &res_device, "auto", PGC_USERSET, 0, check_device, NULL, NULL);
 	DefineCustomEnumVariable("residual.precision",
 							 "Number format of products while translating, unless a call's options say otherwise.",
@@ -164,6 +165,10 @@ define_for_gpus(void)
 							   "Library with the CUDA device.",
 							   "Empty: residual_cuda.so beside the engine.",
 							   &res_cuda_library, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("residual.nccl_library",
+							   "NVIDIA's NCCL, which a job on several GPUs needs.",
+							   "Empty: libnccl.so.2 where the system looks for libraries.",
+							   &res_nccl_library, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("residual.cuda_visible_devices",
 							   "GPUs that engines may see, as CUDA_VISIBLE_DEVICES names them.",
 							   "Empty: as the server's environment says. They are numbered anew from 0.",
@@ -173,7 +178,7 @@ define_for_gpus(void)
 							"0: four fifths of what is free when it starts.",
 							&res_gpu_memory_limit, 0, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("residual.max_gpu_jobs",
-							"Training jobs that use a GPU at once in the whole cluster.",
+							"Training jobs that use GPUs at once in the whole cluster, each on one or several.",
 							"Further jobs for device \"cuda\" wait; those for \"auto\" take the CPU.",
 							&res_max_gpu_jobs, 1, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

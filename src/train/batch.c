@@ -90,6 +90,8 @@ rn_batch_reader_free(RnBatchReader *reader)
 void
 rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position)
 {
+	if (reader == NULL)
+		return;
 	if (position->epoch != reader->next.epoch || position->pool != reader->next.pool)
 		reader->pool.loaded = 0;
 	reader->next = *position;
@@ -98,7 +100,8 @@ rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position)
 void
 rn_batch_reader_position(const RnBatchReader *reader, RnDataPosition *position)
 {
-	*position = reader->next;
+	if (reader != NULL)
+		*position = reader->next;
 }
 
 double

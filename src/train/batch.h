@@ -52,7 +52,10 @@ extern RnStatus rn_batch_reader_create(RnContext *ctx, RnCorpus *corpus, const R
 									   RnBatchReader **reader);
 extern void rn_batch_reader_free(RnBatchReader *reader);
 
-/* A position that another corpus had and this one has not counts as the end of its pool or epoch. */
+/*
+ * A position that another corpus had and this one has not counts as the end of
+ * its pool or epoch.  Neither does anything to a reader that is NULL.
+ */
 extern void rn_batch_reader_seek(RnBatchReader *reader, const RnDataPosition *position);
 extern void rn_batch_reader_position(const RnBatchReader *reader, RnDataPosition *position);
 

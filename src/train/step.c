@@ -32,7 +32,9 @@ typedef struct Round
 {
 	RnTrainer  *trainer;
 	const RnBatch *batch;
-	int			shards;			/* of the batch, a multiple of the threads */
+	int			shards;			/* of the batch for this process, a multiple of the threads */
+	int			rank;			/* it has every ranks-th shard of the batch, from this one on */
+	int			ranks;
 	int			backward;
 	double		gradient_scale; /* of the losses */
 	const rn_real *values;
@@ -89,7 +91,8 @@ pass_shard(Round *round, RnTrainerWorker *worker, int shard)
 	RnPass		pass;
 	RnLoss		loss;
 
-	RN_TRY(rn_packer_pack(ctx, worker->packer, round->batch, rn_model_special(model), shard, round->shards, &packed));
+	RN_TRY(rn_packer_pack(ctx, worker->packer, round->batch, rn_model_special(model),
+						  shard * round->ranks + round->rank, round->shards * round->ranks, &packed));
 	if (packed.target.n_sentences == 0)
 		return RN_OK;
 	memset(&pass, 0, sizeof(pass));
@@ -200,7 +203,7 @@ static RnStatus
 pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 {
 	int64_t		larger = batch->source_tokens > batch->target_tokens ? batch->source_tokens : batch->target_tokens;
-	int64_t		a_turn = (int64_t) round->trainer->options.kernels->pass_rows * round->trainer->n_workers;
+	int64_t		a_turn = (int64_t) round->trainer->options.kernels->pass_rows * round->trainer->n_workers * round->ranks;
 
 	round->batch = batch;
 	rn_turns_begin(round->trainer->turns);
@@ -290,12 +293,18 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 	int			i;
 
 	RN_TRY(measure_first_batch(ctx, trainer, reader));
+	RN_TRY(rn_ranks_begin(ctx, trainer));
 	if (trainer->dirty)
 		clear_gradients(trainer);
 	trainer->dirty = 1;
 	clear_losses(trainer);
 	memset(result, 0, sizeof(*result));
 	round->backward = 1;
+	if (trainer->options.ranks != NULL)
+	{
+		round->rank = trainer->options.ranks->rank;
+		round->ranks = trainer->options.ranks->n;
+	}
 	round->values = trainer->values;
 	round->gradient_scale = trainer->options.kernels->loss_scaling ? ldexp(1.0, trainer->loss_exponent) :
 		1.0 / ((double) config->batch_tokens * config->accumulate);
@@ -304,7 +313,7 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 		RnBatch		batch;
 		int			epoch_end;
 
-		RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
+		RN_TRY(rn_ranks_read(ctx, trainer->options.ranks, reader, &batch, &epoch_end));
 		batch.first_source_row = (uint32_t) result->source_tokens;
 		batch.first_target_row = (uint32_t) result->target_tokens;
 		result->source_tokens += batch.source_tokens;
@@ -312,6 +321,7 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 		result->epoch_end |= epoch_end;
 		RN_TRY(pass_batch(ctx, round, &batch));
 	}
+	RN_TRY(rn_ranks_sum(ctx, trainer));
 	sum_losses(trainer, result->target_tokens, &result->loss, &result->nll);
 	RN_TRY(run_round(ctx, round, reduce_work));
 	*mean_scale = 1.0 / (round->gradient_scale * (double) result->target_tokens);
@@ -404,6 +414,7 @@ begin_round(RnContext *ctx, RnTrainer *trainer, int with_tallies, Round *round)
 
 	memset(round, 0, sizeof(*round));
 	round->trainer = trainer;
+	round->ranks = 1;
 	if (!with_tallies)
 		return RN_OK;
 	round->tallies = calloc(n, sizeof(RnTally));

@@ -91,6 +91,11 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 	*result = NULL;
 	if (trainer == NULL)
 		return rn_out_of_memory(ctx, sizeof(RnTrainer));
+	if (options->ranks != NULL && rn_threads_count(options->threads) != 1)
+	{
+		free(trainer);
+		return rn_fail(ctx, RN_INTERNAL, "a rank of several computes in one lane");
+	}
 	trainer->options = *options;
 	/* a GPU has memory of its own, of which kernels need some too */
 	if (options->kernels->memory > 0)
@@ -139,6 +144,8 @@ rn_trainer_free(RnTrainer *trainer)
 		trainer->options.kernels->release(trainer->values, trainer->params->size * sizeof(rn_real));
 	if (trainer->optimizer.kernels != NULL)
 		rn_optimizer_free(&trainer->optimizer);
+	if (trainer->rank_numbers != NULL)
+		trainer->options.kernels->release(trainer->rank_numbers, RN_RANK_NUMBERS * sizeof(double));
 	rn_turns_free(trainer->turns);
 	free(trainer->places);
 	free(trainer->received);

@@ -18,6 +18,7 @@
 #include "base/spill.h"
 #include "base/threads.h"
 #include "train/batch.h"
+#include "train/ranks.h"
 
 typedef struct RnTrainer RnTrainer;
 
@@ -30,6 +31,7 @@ typedef struct RnTrainerOptions
 	RnThreads  *threads;
 	RnSpill    *spill;			/* keeps best weights and those to average; NULL: none can be kept */
 	size_t		memory_limit;	/* of everything here; 0: none */
+	const RnRanks *ranks;		/* that share each step; NULL: this process computes alone */
 	const volatile sig_atomic_t *stop;	/* set: steps and evaluations end with RN_CANCELLED; may be NULL */
 } RnTrainerOptions;
 
@@ -66,7 +68,8 @@ typedef struct RnTensorStatistics
 } RnTensorStatistics;
 
 /*
- * One update: reads accumulate batches, computes, updates.  statistics, when
+ * One update: reads accumulate batches, computes, updates.  reader is NULL on
+ * ranks that are told their batches.  statistics, when
  * not NULL, is [rn_model_params()->count].  RN_DIVERGED when loss or gradient
  * is not finite, RN_CANCELLED when stopped, RN_LIMIT when memory does not
  * suffice: the weights are those before the step then, and so is what a

@@ -42,6 +42,8 @@ enum
 #define RN_LOSS_EXPONENT_LEAST	(-16)
 #define RN_LOSS_EXPONENT_MOST	24
 
+#define RN_RANK_NUMBERS 4		/* that ranks exchange beside tensors */
+
 struct RnTrainer
 {
 	RnTrainerOptions options;
@@ -60,6 +62,10 @@ struct RnTrainer
 	int			loss_exponent;	/* of 2, by which losses are scaled where the device wants that */
 	int			good_steps;		/* since it last changed */
 	RnShown		shown;			/* other than present: gradients[0] holds it */
+
+	/* with options.ranks */
+	int			ranks_began;	/* this rank has what rank 0 began with */
+	double	   *rank_numbers;	/* [RN_RANK_NUMBERS], device; NULL before */
 
 	/* planes in the file */
 	int			n_averages;		/* config's, 0 when below 2 */

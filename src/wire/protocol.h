@@ -160,8 +160,34 @@ typedef enum RnFrameType
 	RN_DIAGNOSE = 50,
 
 	/* C: no payload.  Answered by a table: device, name, capability, memory, memory free, processors, driver, note */
-	RN_DEVICES = 60
+	RN_DEVICES = 60,
+
+	/*
+	 * ---- several devices for a job: leader L, the job's engine; follower F, its child, one for each further device ----
+	 *
+	 * F: HELLO.  L: RANK, answered by RANK_READY; RANK_MODEL; then RANK_STEP, each with its RANK_BATCHes, and
+	 * RANK_DIGEST.  F: ERROR at any time.  Weights and gradients go from device to device, not over this wire.
+	 */
+
+	/* L: u32 rank, u32 ranks, string device, string precision, bytes identity of the group */
+	RN_RANK = 70,
+	/* F: no payload: the group has formed */
+	RN_RANK_READY = 71,
+	/* L: pairs options (effective, vocab_size included) */
+	RN_RANK_MODEL = 72,
+	/* L: u8 RnRankStep */
+	RN_RANK_STEP = 73,
+	/* L: u32 n, n times (bytes source, bytes target): i32 ids */
+	RN_RANK_BATCH = 74,
+	/* L: no payload.  F: u64 digest[2] of its weights */
+	RN_RANK_DIGEST = 75
 } RnFrameType;
+
+typedef enum RnRankStep
+{
+	RN_RANK_UPDATE = 0,
+	RN_RANK_PROBE				/* a gradient without an update */
+} RnRankStep;
 
 /* What a diagnostic is to do with a model that was sent. */
 typedef enum RnModelUse

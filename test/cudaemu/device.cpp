@@ -21,6 +21,14 @@ n_devices()
 	return value != NULL ? atoi(value) : 1;
 }
 
+bool
+cudaemu::device_may_fail()
+{
+	const char *value = getenv("CUDAEMU_FAIL_DEVICE");
+
+	return value == NULL || atoi(value) == device_now;
+}
+
 extern "C"
 {
 

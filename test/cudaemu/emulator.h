@@ -59,6 +59,10 @@ extern bool planned(long *countdown);
 extern long fail_alloc;
 extern long fail_copy;
 extern long fail_kernel;
+extern long spoil_sum;
+
+/* device.cpp: does this process use the device that is to fail? */
+extern bool device_may_fail();
 
 /* ---- fiber.cpp: stacks to run a CUDA thread on ---- */
 
@@ -172,6 +176,10 @@ typedef std::function<void()> Work;
 
 /* Queue work on a stream, or note it in the graph that the stream records. */
 extern cudaError_t enqueue(cudaStream_t stream, Work work);
+
+/* The same for work that can run once another process has done its part. */
+typedef std::function<bool()> Ready;
+extern cudaError_t enqueue_when(cudaStream_t stream, Ready ready, Work work);
 
 /* All work of all streams, in some order. */
 extern void finish_all();

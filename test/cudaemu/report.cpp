@@ -25,6 +25,7 @@ cudaError_t sticky;
 long		fail_alloc;
 long		fail_copy;
 long		fail_kernel;
+long		spoil_sum;
 Place		place;
 
 static std::recursive_mutex mutex;
@@ -43,7 +44,7 @@ read_environment()
 		const char *name;
 		long	   *value;
 	}			counters[] = {{"CUDAEMU_FAIL_ALLOC", &fail_alloc}, {"CUDAEMU_FAIL_COPY", &fail_copy},
-							  {"CUDAEMU_FAIL_KERNEL", &fail_kernel}};
+							  {"CUDAEMU_FAIL_KERNEL", &fail_kernel}, {"CUDAEMU_SPOIL_SUM", &spoil_sum}};
 	const char *value = getenv("CUDAEMU_SEED");
 
 	cudaemu_seed(value != NULL ? strtoull(value, NULL, 0) : 1);
@@ -91,7 +92,7 @@ random_below(uint32_t n)
 bool
 planned(long *countdown)
 {
-	return *countdown > 0 && --*countdown == 0;
+	return *countdown > 0 && device_may_fail() && --*countdown == 0;
 }
 
 /* "norm.cu:97", "" when it is not known: of the inlined calls the innermost that is not the emulator's own. */

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include <time.h>
+#include <unistd.h>
 
 using namespace cudaemu;
 
@@ -30,12 +31,13 @@ struct CUevent_st
 	double		time = 0.0;		/* of the last */
 };
 
-/* Work, or a wait until an event's record has run. */
+/* Work, a wait until an event's record has run, or work that another process must make ready. */
 struct Item
 {
 	Work		work;
 	CUevent_st *event;
 	uint64_t	record;
+	Ready		ready;
 };
 
 struct CUgraph_st
@@ -62,6 +64,7 @@ namespace cudaemu
 static std::vector<CUstream_st *> streams;
 static std::map<const void *, int> shared_allowed;	/* kernel: dynamic bytes it was raised to */
 
+static const long OTHERS_MS = 60000;	/* that other processes are waited for */
 static const size_t SHARED_AT_FIRST = 48 << 10;
 static const size_t SHARED_AT_MOST = 227 << 10;
 
@@ -78,16 +81,25 @@ default_stream()
 	return stream;
 }
 
+/* Has the stream something that can run now? */
+static bool
+is_able(const CUstream_st *stream)
+{
+	if (stream->items.empty())
+		return false;
+
+	const Item &item = stream->items.front();
+
+	return (item.event == NULL || item.event->passed >= item.record) && (!item.ready || item.ready());
+}
+
 /* One item of a stream; false when it has none, or waits. */
 static bool
 advance(CUstream_st *stream)
 {
 	Work		work;
 
-	if (stream->items.empty())
-		return false;
-	if (stream->items.front().event != NULL &&
-		stream->items.front().event->passed < stream->items.front().record)
+	if (!is_able(stream))
 		return false;
 	work = std::move(stream->items.front().work);
 	stream->items.pop_front();
@@ -96,10 +108,26 @@ advance(CUstream_st *stream)
 	return true;
 }
 
+/* Does any of them wait for another process?  Then wait a little with it, but not for ever. */
+static bool
+await_others(long *waited)
+{
+	for (CUstream_st *stream : streams)
+		if (!stream->items.empty() && stream->items.front().ready && *waited < OTHERS_MS * 10)
+		{
+			usleep(100);
+			(*waited)++;
+			return true;
+		}
+	return false;
+}
+
 /* Run until this stream, or all for NULL, has nothing left. */
 static void
 finish(CUstream_st *stream)
 {
+	long		waited = 0;
+
 	for (;;)
 	{
 		std::vector<CUstream_st *> able;
@@ -108,15 +136,16 @@ finish(CUstream_st *stream)
 		for (CUstream_st *other : streams)
 		{
 			left = left || (stream == NULL && !other->items.empty());
-			if (!other->items.empty() &&
-				(other->items.front().event == NULL || other->items.front().event->passed >= other->items.front().record))
+			if (is_able(other))
 				able.push_back(other);
 		}
 		if (!left)
 			return;
+		if (able.empty() && await_others(&waited))
+			continue;
 		if (able.empty())
 		{
-			report(cudaErrorLaunchTimeout, 0, "streams wait for events that nobody will record");
+			report(cudaErrorLaunchTimeout, 0, "streams wait for events that nobody will record, or for processes that do not come");
 			streams_reset();
 			return;
 		}
@@ -153,7 +182,18 @@ enqueue(cudaStream_t stream, Work work)
 	if (stream->recording != NULL)
 		stream->recording->works.push_back(std::move(work));
 	else
-		stream->items.push_back({std::move(work), NULL, 0});
+		stream->items.push_back({std::move(work), NULL, 0, Ready()});
+	return fail(cudaSuccess);
+}
+
+cudaError_t
+enqueue_when(cudaStream_t stream, Ready ready, Work work)
+{
+	if (sticky != cudaSuccess)
+		return fail(sticky);
+	if (stream == NULL || stream->recording != NULL)
+		return fail(cudaErrorStreamCaptureUnsupported);
+	stream->items.push_back({std::move(work), NULL, 0, std::move(ready)});
 	return fail(cudaSuccess);
 }
 
@@ -445,7 +485,7 @@ cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int)
 	if (stream == NULL)
 		finish_all();
 	else
-		stream->items.push_back({Work(), event, event->recorded});
+		stream->items.push_back({Work(), event, event->recorded, Ready()});
 	return fail(cudaSuccess);
 }
 

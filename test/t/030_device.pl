@@ -153,8 +153,6 @@ like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps 
 set_environment();
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda:7', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|device "cuda:7" is not there/,
 	'a GPU that there is not');
-like(outcome($node, train($node, 'refused', %shape, device => 'cuda:0,1', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|several GPUs for one job/,
-	'several GPUs for one job are refused');
 $node->append_conf('postgresql.conf', "residual.cuda_library = '/nowhere/residual_cuda.so'");
 $node->reload;
 $node->poll_query_until('postgres', "SELECT note LIKE '%/nowhere/residual_cuda.so%' FROM residual_devices WHERE device = 'cuda'");

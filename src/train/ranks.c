@@ -1,0 +1,114 @@
+/*
+ * ranks.c
+ *		What ranks exchange in a step.
+ *
+ * src/train/ranks.c
+ */
+#include "train/ranks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "train/trainer_state.h"
+
+#define DIGEST_ELEMENTS ((size_t) 1 << 18)	/* at once */
+
+RnStatus
+rn_ranks_read(RnContext *ctx, const RnRanks *ranks, RnBatchReader *reader, RnBatch *batch, int *epoch_end)
+{
+	*epoch_end = 0;
+	if (ranks == NULL || ranks->rank == 0)
+		RN_TRY(rn_batch_read(ctx, reader, batch, epoch_end));
+	return ranks != NULL ? ranks->share_batch(ctx, ranks->arg, batch) : RN_OK;
+}
+
+/* What the next decisions follow from, beside the numbers of a step. */
+enum
+{
+	COUNTER_UPDATES,
+	COUNTER_LOSS_EXPONENT,
+	COUNTER_GOOD_STEPS,
+	COUNTERS
+};
+
+/* Device memory for a few numbers, made when it is first needed. */
+static RnStatus
+rank_numbers(RnContext *ctx, RnTrainer *trainer)
+{
+	return trainer->rank_numbers != NULL ? RN_OK :
+		trainer->options.kernels->allocate(ctx, RN_RANK_NUMBERS * sizeof(double), (void **) &trainer->rank_numbers);
+}
+
+RnStatus
+rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
+{
+	const RnRanks *ranks = trainer->options.ranks;
+	const RnKernels *kernels = trainer->options.kernels;
+	RnLane	   *lane = trainer->workers[0].lane;
+	size_t		bytes = trainer->params->size * sizeof(rn_real);
+	double		counters[COUNTERS];
+
+	if (ranks == NULL || trainer->ranks_began)
+		return RN_OK;
+	RN_TRY(rank_numbers(ctx, trainer));
+	counters[COUNTER_UPDATES] = (double) trainer->optimizer.updates;
+	counters[COUNTER_LOSS_EXPONENT] = trainer->loss_exponent;
+	counters[COUNTER_GOOD_STEPS] = trainer->good_steps;
+	kernels->copy_in(lane, trainer->rank_numbers, counters, sizeof(counters));
+	ranks->collectives->broadcast(ranks->group, lane, sizeof(counters), trainer->rank_numbers);
+	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->values);
+	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.first);
+	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.second);
+	RN_TRY(ranks->collectives->wait(ctx, ranks->group, lane));
+	kernels->copy_out(lane, counters, trainer->rank_numbers, sizeof(counters));
+	RN_TRY(kernels->synchronize(ctx, lane));
+	trainer->optimizer.updates = (int64_t) counters[COUNTER_UPDATES];
+	trainer->loss_exponent = (int) counters[COUNTER_LOSS_EXPONENT];
+	trainer->good_steps = (int) counters[COUNTER_GOOD_STEPS];
+	trainer->ranks_began = 1;
+	return RN_OK;
+}
+
+RnStatus
+rn_ranks_sum(RnContext *ctx, RnTrainer *trainer)
+{
+	const RnRanks *ranks = trainer->options.ranks;
+	const RnKernels *kernels = trainer->options.kernels;
+	RnTrainerWorker *worker = &trainer->workers[0];
+	double		losses[2];
+
+	if (ranks == NULL)
+		return RN_OK;
+	losses[0] = worker->loss;
+	losses[1] = worker->nll;
+	kernels->copy_in(worker->lane, trainer->rank_numbers, losses, sizeof(losses));
+	ranks->collectives->sum_doubles(ranks->group, worker->lane, 2, trainer->rank_numbers);
+	ranks->collectives->sum(ranks->group, worker->lane, trainer->params->size, worker->gradients);
+	RN_TRY(ranks->collectives->wait(ctx, ranks->group, worker->lane));
+	kernels->copy_out(worker->lane, losses, trainer->rank_numbers, sizeof(losses));
+	RN_TRY(kernels->synchronize(ctx, worker->lane));
+	worker->loss = losses[0];
+	worker->nll = losses[1];
+	return RN_OK;
+}
+
+RnStatus
+rn_ranks_digest(RnContext *ctx, RnTrainer *trainer, uint64_t digest[2])
+{
+	rn_real    *host = malloc(DIGEST_ELEMENTS * sizeof(rn_real));
+	size_t		done,
+				n;
+
+	if (host == NULL)
+		return rn_out_of_memory(ctx, DIGEST_ELEMENTS * sizeof(rn_real));
+	digest[0] = digest[1] = 0;
+	for (done = 0; done < trainer->params->size && ctx->status == RN_OK; done += n)
+	{
+		n = trainer->params->size - done < DIGEST_ELEMENTS ? trainer->params->size - done : DIGEST_ELEMENTS;
+		if (rn_plane_read(ctx, trainer, RN_PLANE_WEIGHTS, done, n, host) == RN_OK)
+			rn_digest(host, n * sizeof(rn_real), digest[0], digest);
+	}
+	free(host);
+	return ctx->status;
+}
