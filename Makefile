@@ -486,10 +486,11 @@ PARTS_test_queue =
 PARTS_test_server = serve_driver toy_model
 PARTS_train_driver = train_client
 PARTS_gpu_training = trainer_bench
+PARTS_gpu_group =
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training gpu_group
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
 UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_decoding test_translator test_queue
 

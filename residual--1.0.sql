@@ -103,7 +103,8 @@ CREATE TABLE residual.progress (
     learning_rate double precision,
     gradient_norm double precision,
     seconds_left double precision,
-    memory bigint
+    memory bigint,
+    device text                          -- on which it computes, or several
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE residual.progress IS 'where training jobs stand, about once a second';
 
@@ -241,7 +242,7 @@ SELECT j.id AS job, j.model,
        j.phase, p.step, p.total_steps, p.epoch, p.tokens_per_second, p.loss, p.learning_rate, p.gradient_norm,
        l.validation_loss, l.validation_bleu,
        pg_catalog.make_interval(secs => p.seconds_left) AS time_left,
-       p.memory, p.at, j.error
+       p.memory, p.device, p.at, j.error
   FROM residual.job j
   LEFT JOIN residual.progress p ON p.job = j.id
   LEFT JOIN LATERAL (SELECT t.validation_loss, t.validation_bleu FROM residual.training_log t

@@ -81,11 +81,12 @@ open_gpu(RnContext *ctx, int number, const char *precision, const RnKernels **ke
 int
 rn_device_numbers(const char *name, int most, int *numbers)
 {
-	const char *at = name + strlen("cuda");
+	const char *at;
 	int			n = 0;
 
 	if (strncmp(name, "cuda", strlen("cuda")) != 0)
 		return 0;
+	at = name + strlen("cuda");
 	if (*at == '\0' && most > 0)
 		numbers[0] = 0;
 	if (*at == '\0')

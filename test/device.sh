@@ -4,7 +4,8 @@
 errors=$(mktemp) || exit 1
 trap 'rm -f "$errors"' EXIT
 root=$(cd "$(dirname "$0")/.." && pwd)
-RN_DEVICE=cuda RESIDUAL_CUDA_LIBRARY=$root/build/cudaemu/residual_cudaemu.so "$@" 2>"$errors"
+library=$root/build/cudaemu/residual_cudaemu.so
+RN_DEVICE=cuda RESIDUAL_CUDA_LIBRARY=$library RESIDUAL_NCCL_LIBRARY=$library "$@" 2>"$errors"
 status=$?
 if grep -q '^cudaemu:' "$errors"; then
 	echo "not ok - the emulator reports $(grep -c '^cudaemu:' "$errors") faults"

@@ -82,6 +82,7 @@ typedef struct RnJob
 	size_t		state_size;		/* of it that has come */
 
 	/* what computes */
+	char		device[RN_NAME_LENGTH];		/* "cpu", "cuda:0", "cuda:0,1": what the choice came to */
 	const RnKernels *kernels;
 	RnLeader   *leader;			/* of the processes for further devices; NULL: there is one device */
 	RnThreads  *threads;

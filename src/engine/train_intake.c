@@ -101,6 +101,19 @@ rn_job_read_state(RnContext *ctx, RnJob *job)
 
 /* ---- frames ---- */
 
+static void
+name_device(RnJob *job)
+{
+	int			number = 0;
+
+	if (job->kernels->host_memory)
+		snprintf(job->device, sizeof(job->device), "cpu");
+	else if (rn_device_numbers(job->config.device, 1, &number) > 1)
+		snprintf(job->device, sizeof(job->device), "%s", job->config.device);
+	else
+		snprintf(job->device, sizeof(job->device), "cuda:%d", number);
+}
+
 /* Who left the choice to us is told when it was not a GPU. */
 static RnStatus
 open_device(RnContext *ctx, RnJob *job)
@@ -110,6 +123,7 @@ open_device(RnContext *ctx, RnJob *job)
 	RN_TRY(rn_device_choose(ctx, job->config.device, job->config.precision, &job->kernels, &refusal));
 	if (refusal.status != RN_OK)
 		fprintf(stderr, "training on the CPU: %s. %s\n", refusal.message, refusal.detail);
+	name_device(job);
 	return RN_OK;
 }
 

@@ -447,6 +447,7 @@ rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress, int at_once
 	rn_write_f64(&job->out, progress->gradient_norm);
 	rn_write_f64(&job->out, seconds_left(job, progress, now));
 	rn_write_u64(&job->out, memory_held(job));
+	rn_write_string(&job->out, job->device);
 	progress->last = now;
 	progress->tokens = 0;
 	progress->loss_sum = 0;

@@ -212,6 +212,7 @@ store_corpus(ResTraining *training, RnReader *reader)
 static void
 store_progress(ResTraining *training, RnReader *reader)
 {
+	char		device[RES_NAME_SIZE];
 	ResStatement statement;
 	double		seconds_left;
 	int			i;
@@ -226,15 +227,19 @@ store_progress(ResTraining *training, RnReader *reader)
 	seconds_left = rn_read_f64(reader);
 	res_statement_number(&statement, seconds_left < 0 ? NAN : seconds_left);
 	res_statement_integer(&statement, rn_read_u64(reader));
+	rn_read_string(reader, device, sizeof(device));
 	res_training_check_end(reader, "progress");
-	res_statement_report(training,
+	res_training_begin_report(training);
+	res_statement_string(&statement, device);
+	res_statement_execute(
 		  "INSERT INTO residual.progress AS p (job, at, step, total_steps, epoch, tokens_per_second, loss,"
-		  " learning_rate, gradient_norm, seconds_left, memory)"
-		  " SELECT id, clock_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM residual.job WHERE id = $1"
+		  " learning_rate, gradient_norm, seconds_left, memory, device)"
+		  " SELECT id, clock_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM residual.job WHERE id = $1"
 		  " ON CONFLICT (job) DO UPDATE SET (at, step, total_steps, epoch, tokens_per_second, loss, learning_rate,"
-		  " gradient_norm, seconds_left, memory) = (EXCLUDED.at, EXCLUDED.step, EXCLUDED.total_steps, EXCLUDED.epoch,"
+		  " gradient_norm, seconds_left, memory, device) = (EXCLUDED.at, EXCLUDED.step, EXCLUDED.total_steps, EXCLUDED.epoch,"
 		  " EXCLUDED.tokens_per_second, EXCLUDED.loss, EXCLUDED.learning_rate, EXCLUDED.gradient_norm,"
-		  " EXCLUDED.seconds_left, EXCLUDED.memory)", &statement);
+		  " EXCLUDED.seconds_left, EXCLUDED.memory, EXCLUDED.device)", &statement);
+	res_training_commit();
 	res_training_activity(training, NULL);
 }
 

@@ -74,7 +74,7 @@ typedef enum RnFrameType
 	/*
 	 * E, at most about once a second: i64 step, i64 total steps (0 unknown), f64 epoch, f64 target
 	 * tokens/s, f64 loss (mean since the last), f64 learning rate, f64 gradient norm, f64 seconds left (-1
-	 * unknown), u64 memory bytes
+	 * unknown), u64 memory bytes, string devices
 	 */
 	RN_PROGRESS = 32,
 	/*

@@ -79,13 +79,13 @@ lock_byte(int fd, int command, int rank, short type, short *found)
 	return error == 0;
 }
 
-/* Has it been there, and is no more? */
+/* Has it been there, and is no more, though its parts are wanted still? */
 static bool
 is_lost(const RnNcclComm *comm, int rank)
 {
 	short		found = F_WRLCK;
 
-	if (rank == comm->rank || !comm->assembly->here[rank])
+	if (rank == comm->rank || !comm->assembly->here[rank] || comm->assembly->taken[rank] >= comm->parts)
 		return false;
 	return comm->assembly->gone[rank] || (lock_byte(comm->fd, F_OFD_GETLK, rank, F_WRLCK, &found) && found == F_UNLCK);
 }

@@ -13,7 +13,12 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+#endif
+
 #include "control.h"
+#include "kernels/cuda/nccl.h"
 #include "test/unit/check.h"
 
 #define N		64
@@ -399,10 +404,35 @@ test_product_faults()
 	cudaDeviceReset();
 }
 
+/* ---- what is written down of NCCL ---- */
+
+static void
+test_nccl_header()
+{
+#ifdef NCCL_MAJOR
+	const ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+
+	CHECK(sizeof(ncclUniqueId) == sizeof(RnNcclId), "NCCL's identity has its size");
+	CHECK((int) ncclSuccess == RN_NCCL_SUCCESS && (int) ncclUnhandledCudaError == RN_NCCL_UNHANDLED && (int) ncclInvalidArgument == RN_NCCL_INVALID &&
+		  (int) ncclInvalidUsage == RN_NCCL_MISUSED && (int) ncclRemoteError == RN_NCCL_REMOTE && (int) ncclInProgress == RN_NCCL_IN_PROGRESS,
+		  "its results have their numbers");
+	CHECK((int) ncclInt8 == RN_NCCL_BYTE && (int) ncclFloat32 == RN_NCCL_FLOAT && (int) ncclFloat64 == RN_NCCL_DOUBLE && (int) ncclSum == RN_NCCL_SUM,
+		  "its types have theirs");
+	CHECK(offsetof(ncclConfig_t, size) == offsetof(RnNcclConfig, size) &&
+		  offsetof(ncclConfig_t, magic) == offsetof(RnNcclConfig, magic) &&
+		  offsetof(ncclConfig_t, version) == offsetof(RnNcclConfig, version) &&
+		  offsetof(ncclConfig_t, blocking) == offsetof(RnNcclConfig, blocking), "its options begin as they did");
+	CHECK(config.magic == RN_NCCL_MAGIC && NCCL_VERSION(2, 14, 0) == RN_NCCL_VERSION, "and are told apart as they were");
+#else
+	check_skip("no header of NCCL is here");
+#endif
+}
+
 int
 main()
 {
 	cudaemu_quiet(1);
+	test_nccl_header();
 	test_memory();
 	test_copies();
 	test_events();

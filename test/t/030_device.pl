@@ -48,6 +48,8 @@ my $cpu = train($node, 'on_cpu', %shape, device => 'cpu');
 is(outcome($node, $cpu), 'done|', 'a job on the CPU');
 my $gpu = train($node, 'on_gpu', %shape, device => 'cuda');
 is(outcome($node, $gpu), 'done|', 'the same on the emulated GPU');
+is($node->safe_psql('postgres', "SELECT string_agg(device, ' ' ORDER BY job) FROM residual_progress WHERE job IN ($cpu, $gpu)"), 'cpu cuda:0',
+	'residual_progress says which');
 is($node->safe_psql('postgres', qq{
 	SELECT count(*), max(abs(a.loss / b.loss - 1)) < 1e-3, max(abs(a.validation_loss / b.validation_loss - 1)) < 1e-3,
 	       bool_or(a.loss <> b.loss)

@@ -138,6 +138,7 @@ for my $move ([ 'cuda:0,1', 'cuda:0' ], [ 'cuda:1', 'cuda:0,1' ])
 
 my ($job, $leader, @others) = start_job('loses_follower', device => 'cuda:0,1,2');
 is(scalar(@others), 2, 'a process for each further device');
+is($node->safe_psql('postgres', "SELECT device FROM residual_progress WHERE job = $job"), 'cuda:0,1,2', 'residual_progress names them');
 kill 'KILL', $others[1];
 like(outcome($node, $job, 'sqlstate, error_detail, error_hint'),
 	qr/^failed\|58000\|It was terminated by signal 9.\|.*resumed.*\|the process of rank 2, device "cuda:2", was lost/, 'a follower is killed: the job says which');

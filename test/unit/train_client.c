@@ -193,6 +193,7 @@ take_progress(Client *client, RnReader *reader)
 	norm = rn_read_f64(reader);
 	left = rn_read_f64(reader);
 	run->memory = rn_read_u64(reader);
+	rn_read_string(reader, run->device, sizeof(run->device));
 	run->n_progress++;
 	told_loss(run, loss);
 	if (run->show != NULL)

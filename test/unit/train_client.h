@@ -74,6 +74,7 @@ typedef struct TrainRun
 	double		last_bleu;
 	double		best_bleu;
 	uint64_t	memory;
+	char		device[64];
 	double		tokens_per_second;	/* last */
 	char		state[16];		/* of DONE; empty: none came */
 	char		reason[160];
