@@ -186,6 +186,7 @@ ENGINE_OBJS = \
 	src/translate/embedder.o \
 	src/translate/beam.o \
 	src/translate/search.o \
+	src/translate/restriction.o \
 	src/translate/candidates.o \
 	src/translate/finished.o \
 	src/translate/sample.o \
@@ -196,6 +197,8 @@ ENGINE_OBJS = \
 	src/translate/placeholders.o \
 	src/translate/spelling.o \
 	src/translate/search_options.o \
+	src/shortlist/lexicon.o \
+	src/shortlist/shortlist.o \
 	src/text/normalize.o \
 	src/text/learn.o \
 	src/text/envelope.o \
@@ -271,6 +274,7 @@ KERNEL_OBJS = \
 	kernels/cpu/decode.o \
 	kernels/cpu/embed.o \
 	kernels/cpu/loss.o \
+	kernels/cpu/gather.o \
 	kernels/cpu/adam.o
 
 ifeq ($(shell uname -m),x86_64)
@@ -357,6 +361,7 @@ CUDA_SOURCES = \
 	kernels/cuda/decode.cu \
 	kernels/cuda/embed.cu \
 	kernels/cuda/loss.cu \
+	kernels/cuda/gather.cu \
 	kernels/cuda/adam.cu \
 	kernels/cuda/top_k.cu \
 	kernels/cuda/nccl.cu \
@@ -477,6 +482,7 @@ PARTS_test_train = train_client
 PARTS_test_wire =
 PARTS_fuzz_wire =
 PARTS_test_text =
+PARTS_test_shortlist =
 PARTS_test_score =
 PARTS_test_bootstrap =
 PARTS_test_beam = table_decoder
@@ -492,7 +498,7 @@ UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 # in float as it is installed, in double as the judge, in double with sanitizers
 UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training gpu_group
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
-UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_score test_decoding test_translator test_queue
+UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_shortlist test_score test_decoding test_translator test_queue
 
 $(foreach real,float double checked,$(foreach program,$(UNIT_PROGRAMS),$(eval \
 	build/$(real)/test/$(program): $(PARTS_$(program):%=build/$(real)/test/unit/%.o))))

@@ -305,6 +305,23 @@ typedef struct RnLossArgs
 	double	   *nll_sum;		/* added to */
 } RnLossArgs;
 
+/*
+ * Some columns of each row, side by side:
+ *
+ *		y[r, j] = x[r, list[first[r] + j]]	j < count[r]; then -infinity
+ */
+typedef struct RnGatherArgs
+{
+	int			rows;
+	int			cols;			/* of y; at least the largest count */
+	const int32_t *first;		/* [rows] */
+	const int32_t *count;		/* [rows] */
+	const int32_t *list;
+	const rn_real *x;			/* [rows, ldx] */
+	int			ldx;
+	rn_real    *y;				/* [rows, cols] */
+} RnGatherArgs;
+
 /* Kingma & Ba 2015, decoupled decay (Loshchilov & Hutter 2019). */
 typedef struct RnAdamArgs
 {
@@ -426,6 +443,8 @@ typedef struct RnKernels
 	void		(*sum_squares) (RnLane *lane, size_t n, const rn_real *x, double *out);
 
 	void		(*adam) (RnLane *lane, const RnAdamArgs *args);
+
+	void		(*gather) (RnLane *lane, const RnGatherArgs *args);
 
 	/*
 	 * The k best of each row as log-probabilities, best first, equal ones by

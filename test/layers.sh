@@ -34,8 +34,9 @@ may_include src/wire 'wire/|base/'
 may_include src/model 'model/|graph/|kernels/(device|kernel)\.h|base/'
 may_include src/train 'train/|model/|graph/|kernels/(collective|device|kernel)\.h|base/'
 may_include src/diagnose 'diagnose/|train/|model/|graph/|kernels/(device|kernel)\.h|base/'
-may_include src/translate 'translate/|text/|model/|graph/|kernels/(device|kernel)\.h|base/'
-may_include src/engine 'engine/|diagnose/|train/|translate/|text/|score/|model/|wire/|graph/|kernels/(collective|device|kernel)\.h|base/'
+may_include src/shortlist 'shortlist/|base/'
+may_include src/translate 'translate/|text/|shortlist/|model/|graph/|kernels/(device|kernel)\.h|base/'
+may_include src/engine 'engine/|diagnose/|train/|translate/|text/|shortlist/|score/|model/|wire/|graph/|kernels/(collective|device|kernel)\.h|base/'
 
 # residual.so: of ours, only these
 found=$(grep -nE '^#[[:space:]]*include[[:space:]]*"(model|translate|diagnose|graph|train|text|engine|kernels)/' src/pg/*.[ch] |

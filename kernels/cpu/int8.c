@@ -60,8 +60,16 @@ place_row(RnPrepared *prepared, int j, const int8_t *row)
 	char	   *to = prepared->memory + (size_t) (j / PANEL) * PANEL * k + j % PANEL * step;
 	int			p;
 
-	for (p = 0; p < k; p++)
-		to[(size_t) (p / step) * PANEL * step + p % step] = (char) (prepared->quads ? row[p] + 128 : row[p]);
+	for (p = 0; prepared->quads && p < k; p += 4, to += 4 * PANEL)
+	{
+		uint32_t	quad;
+
+		memcpy(&quad, row + p, 4);
+		quad ^= 0x80808080;		/* + 128 */
+		memcpy(to, &quad, 4);
+	}
+	for (p = 0; !prepared->quads && p < k; p += 2, to += 2 * PANEL)
+		memcpy(to, row + p, 2);
 }
 
 RnStatus

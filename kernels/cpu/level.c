@@ -59,6 +59,7 @@ description(void)
 	.dot_add = rn_cpu_dot_add, \
 	.sum_squares = rn_cpu_sum_squares, \
 	.adam = rn_cpu_adam, \
+	.gather = rn_cpu_gather, \
 	.top_k = rn_cpu_top_k
 
 const RnKernels rn_cpu_table = {

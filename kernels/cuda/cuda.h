@@ -134,7 +134,7 @@ extern void rn_cuda_copy(RnLane *lane, void *to, const void *from, size_t bytes)
 extern void rn_cuda_zero(RnLane *lane, void *memory, size_t bytes);
 extern RnStatus rn_cuda_synchronize(RnContext *ctx, RnLane *lane);
 
-/* one file each: product, sum, pointwise, norm, embed, attention, decode, loss, top_k, adam */
+/* one file each: product, sum, pointwise, norm, embed, attention, decode, loss, gather, top_k, adam */
 extern void rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 							double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 							double beta, rn_real *c, int ldc);
@@ -159,6 +159,7 @@ extern void rn_cuda_weighted_add(RnLane *lane, size_t n, const rn_real *weight, 
 extern void rn_cuda_dot_add(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, rn_real *out);
 extern void rn_cuda_sum_squares(RnLane *lane, size_t n, const rn_real *x, double *out);
 extern void rn_cuda_adam(RnLane *lane, const RnAdamArgs *args);
+extern void rn_cuda_gather(RnLane *lane, const RnGatherArgs *args);
 extern void rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned,
 						  int32_t *ids, rn_real *scores);
 

@@ -121,6 +121,7 @@ make_table(void)
 	table.dot_add = rn_cuda_dot_add;
 	table.sum_squares = rn_cuda_sum_squares;
 	table.adam = rn_cuda_adam;
+	table.gather = rn_cuda_gather;
 	table.top_k = rn_cuda_top_k;
 	return table;
 }

@@ -41,6 +41,20 @@ extern RnTensor *rn_embedding(RnGraph *graph, const RnEmbedding *spec);
  */
 extern RnTensor *rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bias, int n_params);
 
+/*
+ * The same with some rows of a weight, gathered beforehand: y = x W^T.
+ * Forward only.
+ */
+typedef struct RnWeightRows
+{
+	int			rows;
+	int			cols;
+	const RnPrepared *prepared; /* or NULL: */
+	const rn_real *values;		/* [rows, cols], device */
+} RnWeightRows;
+
+extern RnTensor *rn_linear_rows(RnGraph *graph, RnTensor *x, const RnWeightRows *weight);
+
 /* y = dropout(activation(x + bias)); bias may be NULL. */
 extern RnTensor *rn_activation(RnGraph *graph, RnTensor *x, const RnParam *bias, RnActivation kind, double dropout,
 							   const RnPacked *packed);

@@ -9,6 +9,8 @@
  */
 #include "graph/op.h"
 
+#include <string.h>
+
 #include "graph/node.h"
 
 typedef struct Linear
@@ -135,5 +137,27 @@ rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bia
 	node->trains = linear.dweight != NULL || linear.dbias != NULL;
 	if (linear.dweight != NULL)
 		rn_node_shares(graph, node, weight);
+	return rn_node_output(graph, node, 0, x->rows, linear.out);
+}
+
+RnTensor *
+rn_linear_rows(RnGraph *graph, RnTensor *x, const RnWeightRows *weight)
+{
+	Linear		linear;
+	RnNode	   *node;
+
+	if (!rn_graph_operand(graph, &linear_op, x))
+		return NULL;
+	if (weight->cols != x->cols)
+		return rn_graph_fail(graph, RN_INVALID, "linear: rows of a weight are for %d columns, the tensor has %d",
+							 weight->cols, x->cols);
+	memset(&linear, 0, sizeof(linear));
+	linear.out = weight->rows;
+	linear.prepared = weight->prepared;
+	linear.weight = weight->values;
+	node = rn_node_add(graph, &linear_op, 1, 1, 0, &linear, sizeof(linear));
+	if (node == NULL)
+		return NULL;
+	rn_node_use(node, 0, x);
 	return rn_node_output(graph, node, 0, x->rows, linear.out);
 }

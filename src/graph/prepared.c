@@ -12,6 +12,7 @@ struct RnPreparedWeights
 {
 	const RnKernels *kernels;
 	const RnParams *params;
+	RnFormat	format;
 	RnPrepared **items;			/* [params->count] by the first of joined weights; or NULL */
 };
 
@@ -54,6 +55,7 @@ rn_prepare_weights(RnContext *ctx, const RnKernels *kernels, RnLane *lane, const
 	}
 	prepared->kernels = kernels;
 	prepared->params = params;
+	prepared->format = format;
 	for (i = 0; i < params->count; i++)
 	{
 		const RnParam *param = &params->items[i];
@@ -82,6 +84,12 @@ rn_prepared_free(RnPreparedWeights *prepared)
 			prepared->kernels->discard(prepared->items[i]);
 	free(prepared->items);
 	free(prepared);
+}
+
+RnFormat
+rn_prepared_format(const RnPreparedWeights *prepared)
+{
+	return prepared->format;
 }
 
 const RnPrepared *

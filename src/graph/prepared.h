@@ -24,6 +24,8 @@ extern RnStatus rn_prepare_weights(RnContext *ctx, const RnKernels *kernels, RnL
 								   const rn_real *values, RnFormat format, RnPreparedWeights **prepared);
 extern void rn_prepared_free(RnPreparedWeights *prepared);
 
+extern RnFormat rn_prepared_format(const RnPreparedWeights *prepared);
+
 /* n weights from this one on, as one matrix; NULL when they were not made ready as such. */
 extern const RnPrepared *rn_prepared_find(const RnPreparedWeights *prepared, const RnParam *weight, int n);
 

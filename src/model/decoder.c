@@ -39,6 +39,11 @@ struct RnDecoder
 	const rn_real *values;		/* lent by begin */
 	const RnPreparedWeights *prepared;	/* lent, or NULL */
 
+	RnWeightRows output;		/* of the tokens that logits are wanted of; rows 0: all */
+	RnPrepared *output_prepared;	/* of them */
+	rn_real    *output_rows;	/* [output_capacity, d_model] */
+	int			output_capacity;
+
 	RnTensor   *memory;			/* the encoder's output */
 	RnTensor  **source;			/* [layers] its keys and values; without an encoder the source's q, k, v */
 	int32_t    *offsets;		/* [n_sentences + 1] */
@@ -115,11 +120,27 @@ free_cache(RnDecoder *decoder)
 	decoder->cache_capacity = 0;
 }
 
+/* Rows of the output matrix as they are, and made ready. */
+static size_t
+output_bytes(const RnDecoder *decoder)
+{
+	return 2 * (size_t) decoder->output_capacity * decoder->model->config.d_model * sizeof(rn_real);
+}
+
+static void
+free_output(RnDecoder *decoder)
+{
+	if (decoder->output_prepared != NULL)
+		decoder->kernels->discard(decoder->output_prepared);
+	decoder->output_prepared = NULL;
+	memset(&decoder->output, 0, sizeof(decoder->output));
+}
+
 size_t
 rn_decoder_bytes(const RnDecoder *decoder)
 {
 	return decoder->model->decoder.scheme.layers * cache_bytes(decoder, decoder->cache_capacity) +
-		rn_graph_memory(decoder->encoder_graph) + rn_graph_memory(decoder->step_graph);
+		output_bytes(decoder) + rn_graph_memory(decoder->encoder_graph) + rn_graph_memory(decoder->step_graph);
 }
 
 void
@@ -128,6 +149,9 @@ rn_decoder_free(RnDecoder *decoder)
 	if (decoder == NULL)
 		return;
 	free_cache(decoder);
+	free_output(decoder);
+	if (decoder->output_rows != NULL)
+		decoder->kernels->release(decoder->output_rows, output_bytes(decoder) / 2);
 	if (decoder->encoder_graph != NULL)
 		rn_graph_free(decoder->encoder_graph);
 	if (decoder->step_graph != NULL)
@@ -313,6 +337,7 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 	int			layer;
 
 	decoder->memory = NULL;
+	free_output(decoder);
 	if (max_rows < 1 || max_steps < 1 || max_steps > decoder->model->longest)
 		return rn_fail(ctx, RN_INVALID, "%d positions, between 1 and %d are possible", max_steps,
 					   decoder->model->longest);
@@ -339,6 +364,53 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 		(!rn_model_has_encoder(decoder->model) && begin_cache(ctx, decoder, source->rows) != RN_OK))
 		decoder->memory = NULL;
 	return ctx->status;
+}
+
+static RnStatus
+reserve_output(RnContext *ctx, RnDecoder *decoder, int n)
+{
+	const size_t row = (size_t) decoder->model->config.d_model * sizeof(rn_real);
+
+	if (n <= decoder->output_capacity)
+		return RN_OK;
+	if (decoder->output_rows != NULL)
+		decoder->kernels->release(decoder->output_rows, decoder->output_capacity * row);
+	decoder->output_rows = NULL;
+	decoder->output_capacity = 0;
+	n += n / 4;
+	RN_TRY(decoder->kernels->allocate(ctx, n * row, (void **) &decoder->output_rows));
+	decoder->output_capacity = n;
+	return RN_OK;
+}
+
+RnStatus
+rn_decoder_restrict(RnContext *ctx, RnDecoder *decoder, int n, const int32_t *ids)
+{
+	const RnKernels *kernels = decoder->kernels;
+	const RnParam *weight = rn_model_output_weight(decoder->model);
+	const RnFormat format = decoder->prepared != NULL ? rn_prepared_format(decoder->prepared) : RN_FORMAT_REAL;
+	RnEmbeddingArgs rows;
+
+	RN_TRY(reserve_output(ctx, decoder, n));
+	memset(&rows, 0, sizeof(rows));
+	rows.rows = n;
+	rows.cols = weight->cols;
+	rows.ids = ids;
+	rows.table = decoder->values + weight->offset;
+	rows.scale = 1;
+	rows.pad_id = -1;
+	rows.y = decoder->output_rows;
+	kernels->embedding_forward(decoder->lane, &rows);
+
+	/* each row is made ready by itself, so it is what it is in the whole matrix */
+	if (kernels->prepared_bytes(format, n, weight->cols) > 0)
+		RN_TRY(kernels->prepare(ctx, decoder->lane, format, n, weight->cols, decoder->output_rows,
+								&decoder->output_prepared));
+	decoder->output.rows = n;
+	decoder->output.cols = weight->cols;
+	decoder->output.prepared = decoder->output_prepared;
+	decoder->output.values = decoder->output_rows;
+	return RN_OK;
 }
 
 const rn_real *
@@ -430,7 +502,8 @@ rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sen
 	rn_graph_begin(decoder->step_graph, &graph_pass);
 	output = rn_stack_run(&model->decoder, &pass,
 						  rn_model_embed(model, decoder->step_graph, model->target_embedding, &packed, ids), &watch);
-	output = rn_model_logits(model, decoder->step_graph, output);
+	output = decoder->output.rows > 0 ? rn_linear_rows(decoder->step_graph, output, &decoder->output) :
+		rn_model_logits(model, decoder->step_graph, output);
 	if (output != NULL)
 		rn_graph_keep(decoder->step_graph, output);
 	RN_TRY(rn_graph_forward(ctx, decoder->step_graph));

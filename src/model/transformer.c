@@ -315,6 +315,12 @@ rn_model_logits(const RnModel *model, RnGraph *graph, RnTensor *decoder_output)
 	return rn_linear(graph, decoder_output, &model->params.items[model->output], NULL, 1);
 }
 
+const RnParam *
+rn_model_output_weight(const RnModel *model)
+{
+	return &model->params.items[model->output];
+}
+
 RnTensor *
 rn_model_run(const RnModel *model, RnGraph *graph, const RnModelBatch *batch, RnProfile *profile, RnWatch *watch)
 {

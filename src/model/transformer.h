@@ -122,6 +122,9 @@ extern RnTensor *rn_model_decode(const RnModel *model, RnGraph *graph, RnTensor 
 								 const RnPacked *target, const int32_t *target_in, RnWatch *watch);
 extern RnTensor *rn_model_logits(const RnModel *model, RnGraph *graph, RnTensor *decoder_output);
 
+/* The matrix that logits are made with, [vocabulary, d_model]. */
+extern const RnParam *rn_model_output_weight(const RnModel *model);
+
 /*
  * Incremental decoding.  A decoder holds the keys and values of the source
  * (cross-attention) and a cache that grows by one position a step.  Rows are
@@ -149,9 +152,16 @@ extern RnStatus rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_re
 								 const RnPacked *source, const int32_t *source_ids, int max_rows, int max_steps);
 
 /*
+ * After begin, for its steps: logits of n tokens only, [rows, n] in the order
+ * of ids, each the same as among all.
+ */
+extern RnStatus rn_decoder_restrict(RnContext *ctx, RnDecoder *decoder, int n, const int32_t *ids);
+
+/*
  * One position for rows hypotheses: row r belongs to sentence[r], grows out of
  * row parent[r] of the step before (ignored at the first step) and reads token
- * ids[r].  Gives *logits [rows, vocabulary], device memory that is valid until
+ * ids[r].  Gives *logits [rows, vocabulary] (or fewer, see
+ * above), device memory that is valid until
  * the next call.
  */
 extern RnStatus rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence,

@@ -6,6 +6,7 @@
  */
 #include "translate/search.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A row of the next step: it reads the candidate's token. */
@@ -135,6 +136,55 @@ swap_rows(RnSearch *search)
 	search->step++;
 }
 
+/* Each row's own logits out of those that the decoder gave. */
+static const rn_real *
+own_logits(RnSearch *search, const rn_real *logits)
+{
+	const RnRestriction *restriction = search->restriction;
+	RnGatherArgs args;
+	int			r;
+
+	for (r = 0; r < search->n_rows; r++)
+	{
+		search->own_first[r] = restriction->first[search->sentence_of[r]];
+		search->own_count[r] = restriction->count[search->sentence_of[r]];
+	}
+	args.rows = search->n_rows;
+	args.cols = search->cols;
+	args.first = search->own_first;
+	args.count = search->own_count;
+	args.list = restriction->list;
+	args.x = logits;
+	args.ldx = restriction->n_ids;
+	args.y = search->own;
+	search->kernels->gather(search->lane, &args);
+	return search->own;
+}
+
+/* The device numbers what it saw; a sentence with fewer tokens than were asked for has what nothing comes of. */
+static void
+name_best(RnSearch *search)
+{
+	size_t		at = 0;
+	int			r,
+				i;
+
+	for (r = 0; r < search->n_rows; r++)
+	{
+		for (i = 0; i < search->k; i++, at++)
+		{
+			if (search->best_ids[at] >= 0 && search->best_ids[at] < search->own_count[r])
+				search->best_ids[at] = rn_restriction_token(search->restriction, search->sentence_of[r],
+															search->best_ids[at]);
+			else if (!isnan(search->best_scores[at]))
+			{
+				search->best_ids[at] = search->pad;
+				search->best_scores[at] = -INFINITY;
+			}
+		}
+	}
+}
+
 static RnStatus
 search_step(RnContext *ctx, RnSearch *search, RnDecoder *decoder)
 {
@@ -143,11 +193,15 @@ search_step(RnContext *ctx, RnSearch *search, RnDecoder *decoder)
 
 	RN_TRY(rn_decoder_step(ctx, decoder, search->n_rows, search->sentence_of,
 						   rn_parents_of_step(search, search->step), rn_ids_of_step(search, search->step), &logits));
+	if (search->restriction != NULL)
+		logits = own_logits(search, logits);
 	if (search->k > 0)
 	{
-		search->kernels->top_k(search->lane, search->n_rows, search->vocabulary, logits, search->k,
+		search->kernels->top_k(search->lane, search->n_rows, search->cols, logits, search->k,
 							   search->banned, search->best_ids, search->best_scores);
 		RN_TRY(search->kernels->synchronize(ctx, search->lane));
+		if (search->restriction != NULL)
+			name_best(search);
 	}
 	RN_TRY(rn_search_note_steps(ctx, search, search->step + 2));
 	for (s = 0; s < search->n_sentences; s++)
@@ -163,6 +217,8 @@ search_run(RnContext *ctx, RnSearch *search, RnDecoder *decoder, const RnModel *
 	RN_TRY(rn_search_begin(ctx, search, model, source, source_ids, demands));
 	RN_TRY(rn_decoder_begin(ctx, decoder, values, source, source_ids, (int) search->max_rows,
 							search->longest_limit + 1));
+	if (search->restriction != NULL)
+		RN_TRY(rn_decoder_restrict(ctx, decoder, search->restriction->n_ids, search->restriction->ids));
 	while (search->n_rows > 0)
 	{
 		if (stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED))
@@ -175,8 +231,8 @@ search_run(RnContext *ctx, RnSearch *search, RnDecoder *decoder, const RnModel *
 RnStatus
 rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const RnKernels *kernels,
 			   RnLane *lane, const rn_real *values, const RnPacked *source, const int32_t *source_ids,
-			   const RnSearchOptions *options, const RnDemand *const *demands, RnHypotheses *results,
-			   const volatile int *stop)
+			   const RnSearchOptions *options, const RnDemand *const *demands, const RnRestriction *restriction,
+			   RnHypotheses *results, const volatile int *stop)
 {
 	RnSearch	search;
 	RnStatus	status;
@@ -192,6 +248,7 @@ rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const R
 	search.options = options;
 	search.kernels = kernels;
 	search.lane = lane;
+	search.restriction = restriction;
 	status = search_run(ctx, &search, decoder, model, values, source, source_ids, demands, stop);
 	if (status == RN_OK)
 		status = rn_collect_finished(ctx, &search, results);

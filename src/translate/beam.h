@@ -17,6 +17,9 @@
  * Alternatives: after the prefix the n_best likeliest tokens are taken, and
  * each is searched on from apart, with a beam of its own.
  *
+ * Where answers are made of some tokens only (restriction.h), probabilities
+ * are those among these: others do not count in the sum.
+ *
  * A demand is what the answers to one sentence must hold: a prefix they begin
  * with, and phrases.  See phrases.h and demanded.c.
  *
@@ -28,6 +31,8 @@
 #include "model/transformer.h"
 #include "translate/phrases.h"
 #include "translate/search_options.h"
+
+typedef struct RnRestriction RnRestriction;
 
 typedef struct RnDemand
 {
@@ -64,7 +69,8 @@ extern int	rn_search_rows(const RnSearchOptions *options, const RnDemand *demand
 
 /*
  * Search for a packed batch of sources.  decoder: of the same model; values:
- * flat weights; demands: [n_sentences] or NULL, each may be NULL.  *stop, which
+ * flat weights; demands: [n_sentences] or NULL, each may be NULL; restriction:
+ * NULL for all tokens.  *stop, which
  * may be NULL, is looked at before each step: RN_CANCELLED.  RN_DIVERGED when
  * the model gives no numbers, RN_INVALID or RN_LIMIT when there is no room for
  * what is demanded.  What results holds is to be freed after RN_OK only.
@@ -72,7 +78,8 @@ extern int	rn_search_rows(const RnSearchOptions *options, const RnDemand *demand
 extern RnStatus rn_beam_search(RnContext *ctx, RnDecoder *decoder, const RnModel *model, const RnKernels *kernels,
 							   RnLane *lane, const rn_real *values, const RnPacked *source,
 							   const int32_t *source_ids, const RnSearchOptions *options,
-							   const RnDemand *const *demands, RnHypotheses *results, const volatile int *stop);
+							   const RnDemand *const *demands, const RnRestriction *restriction,
+							   RnHypotheses *results, const volatile int *stop);
 extern void rn_hypotheses_free(RnHypotheses *results);
 
 #endif							/* RN_BEAM_H */

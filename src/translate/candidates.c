@@ -25,12 +25,16 @@ fetch_token(RnContext *ctx, RnSearch *search, const RnGroup *group, const rn_rea
 	double		unused[2] = {0, 0};
 	int			r;
 
+	if (search->restriction != NULL)
+		token = rn_restriction_column(search->restriction, search->sentence_of[group->first], token);
+	if (token < 0)
+		return rn_fail(ctx, RN_INTERNAL, "search: a token that is asked for is none of the sentence's own");
 	for (r = 0; r < group->n_rows; r++)
 		search->targets[r] = token;
 	memset(&args, 0, sizeof(args));
 	args.rows = group->n_rows;
-	args.cols = search->vocabulary;
-	args.logits = (rn_real *) logits + (size_t) group->first * search->vocabulary;
+	args.cols = search->cols;
+	args.logits = (rn_real *) logits + (size_t) group->first * search->cols;
 	args.targets = search->targets;
 	args.row_nll = search->nll;
 	args.loss_sum = &unused[0];
@@ -126,9 +130,20 @@ rn_rank_all(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence, 
 RnStatus
 rn_fetch_row(RnContext *ctx, RnSearch *search, const rn_real *logits, int row)
 {
-	search->kernels->copy_out(search->lane, search->row, logits + (size_t) row * search->vocabulary,
-							  search->vocabulary * sizeof(rn_real));
-	return search->kernels->synchronize(ctx, search->lane);
+	const RnRestriction *restriction = search->restriction;
+	rn_real    *host = restriction != NULL ? search->host_own : search->row;
+	int			sentence = search->sentence_of[row];
+	int			i;
+
+	search->kernels->copy_out(search->lane, host, logits + (size_t) row * search->cols, search->cols * sizeof(rn_real));
+	RN_TRY(search->kernels->synchronize(ctx, search->lane));
+	if (restriction == NULL)
+		return RN_OK;
+	for (i = 0; i < search->vocabulary; i++)
+		search->row[i] = -INFINITY;
+	for (i = 0; i < restriction->count[sentence]; i++)
+		search->row[rn_restriction_token(restriction, sentence, i)] = host[i];
+	return RN_OK;
 }
 
 /* log of the sum of exponentials of the fetched row, pad included as in the device's own lists. */

@@ -15,6 +15,7 @@ struct RnTranslator
 	const rn_real *values;
 	const RnPreparedWeights *prepared;	/* or NULL */
 	const RnTokenizer *tokenizer;
+	const RnShortlist *shortlist;	/* or NULL */
 	const RnKernels *kernels;
 	RnLane	   *lane;
 	RnDecoder  *decoder;

@@ -154,6 +154,12 @@ rn_phrases_add(RnContext *ctx, RnPhrases *phrases, const int32_t *ids, int n, co
 	return RN_OK;
 }
 
+int32_t
+rn_phrases_token(const RnPhrases *phrases, int number)
+{
+	return number + 1 < phrases->n_nodes ? phrases->nodes[number + 1].token : -1;
+}
+
 int
 rn_phrases_wanted(const RnPhrases *phrases)
 {

@@ -44,6 +44,9 @@ extern void rn_phrases_free(RnPhrases *phrases);
 extern RnStatus rn_phrases_add(RnContext *ctx, RnPhrases *phrases, const int32_t *ids, int n, const int32_t *bare,
 							   int n_bare, int bounded, int wanted);
 
+/* Tokens that phrases are written with, by number from 0, some of them twice; -1 behind the last. */
+extern int32_t rn_phrases_token(const RnPhrases *phrases, int number);
+
 /* Phrases, each as often as it is wanted. */
 extern int	rn_phrases_wanted(const RnPhrases *phrases);
 

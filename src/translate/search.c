@@ -151,6 +151,11 @@ rn_search_free(RnSearch *search)
 	free(search->host_nll);
 	free(search->candidates);
 	free(search->heads);
+	free(search->host_own);
+	free(search->own_first);
+	free(search->own_count);
+	if (search->own != NULL)
+		search->kernels->release(search->own, search->max_rows * search->cols * sizeof(rn_real));
 	if (search->nll != NULL)
 		search->kernels->release(search->nll, search->max_width * sizeof(rn_real));
 }
@@ -206,6 +211,23 @@ allocate_rows(RnContext *ctx, RnSearch *search)
 		!search->answer || !search->targets || !search->host_nll || !search->candidates || !search->heads)
 		return rn_out_of_memory(ctx, best * (sizeof(int32_t) + sizeof(rn_real)));
 	return search->kernels->allocate(ctx, width * sizeof(rn_real), (void **) &search->nll);
+}
+
+/* What a restriction needs beside that. */
+static RnStatus
+allocate_own(RnContext *ctx, RnSearch *search)
+{
+	size_t		rows = search->max_rows;
+	size_t		bytes = rows * search->cols * sizeof(rn_real);
+
+	if (search->restriction == NULL)
+		return RN_OK;
+	search->host_own = malloc(search->cols * sizeof(rn_real));
+	search->own_first = malloc(rows * sizeof(int32_t));
+	search->own_count = malloc(rows * sizeof(int32_t));
+	if (!search->host_own || !search->own_first || !search->own_count)
+		return rn_out_of_memory(ctx, (2 * rows + search->cols) * sizeof(rn_real));
+	return search->kernels->allocate(ctx, bytes, (void **) &search->own);
 }
 
 static RnStatus
@@ -310,15 +332,18 @@ rn_search_begin(RnContext *ctx, RnSearch *search, const RnModel *model, const Rn
 
 	search->pad = special->pad;
 	search->end = special->end;
-	search->banned[0] = special->pad;
+	/* pad is the first token of every sentence's own */
+	search->banned[0] = search->restriction != NULL ? 0 : special->pad;
 	search->banned[1] = -1;
 	search->vocabulary = rn_model_config(model)->vocab_size;
+	search->cols = search->restriction != NULL ? search->restriction->widest : search->vocabulary;
 	search->k = candidates_of_row(search);
 	RN_TRY(allocate_sentences(ctx, search, source));
 	for (s = 0; s < search->n_sentences; s++)
 		RN_TRY(begin_sentence(ctx, search, s, rn_model_longest(model), source->offsets[s + 1] - source->offsets[s],
 							  source_ids + source->offsets[s], demands != NULL ? demands[s] : NULL));
 	RN_TRY(allocate_rows(ctx, search));
+	RN_TRY(allocate_own(ctx, search));
 	RN_TRY(rn_search_note_steps(ctx, search, 1));
 	for (s = 0; s < search->n_sentences; s++)
 	{

@@ -14,7 +14,7 @@
 #ifndef RN_SEARCH_H
 #define RN_SEARCH_H
 
-#include "translate/beam.h"
+#include "translate/restriction.h"
 
 #define RN_SEARCH_WIDTH	RN_BEAM_MAX	/* rows of a group at most */
 
@@ -66,6 +66,8 @@ typedef struct RnSearch
 	int32_t		end;
 	int32_t		banned[2];		/* pad, -1 */
 	int			vocabulary;
+	const RnRestriction *restriction;	/* NULL: answers are made of any tokens */
+	int			cols;			/* of logits that are looked at: vocabulary, or the restriction's widest */
 	int			k;				/* candidates asked for of each row; 0: none */
 	int			step;
 	int			longest_limit;	/* of all sentences */
@@ -95,6 +97,12 @@ typedef struct RnSearch
 	int32_t    *parents;
 	double	   *log_probabilities;
 	int			steps_noted;	/* capacity */
+
+	/* of a restriction: the rows' own logits, side by side */
+	rn_real    *own;			/* [max_rows * cols] device memory */
+	rn_real    *host_own;		/* [cols] of one row */
+	int32_t    *own_first;		/* [max_rows] in the restriction's list */
+	int32_t    *own_count;
 
 	/* what the device tells of a step */
 	int32_t    *best_ids;		/* [n_rows * k] */
@@ -175,7 +183,7 @@ extern void rn_select_demanded(RnSearch *search, const RnSearchSentence *sentenc
 /* Candidates that one row has at most. */
 extern size_t rn_demanded_of_row(const RnSearch *search, const RnSearchSentence *sentence);
 
-/* candidates.c: logits of one row in search->row; log of the sum of its exponentials, or RN_DIVERGED. */
+/* candidates.c: logits of one row in search->row, -infinity for tokens that are not to be; log of the sum of its exponentials, or RN_DIVERGED. */
 extern RnStatus rn_fetch_row(RnContext *ctx, RnSearch *search, const rn_real *logits, int row);
 extern RnStatus rn_row_normalizer(RnContext *ctx, const RnSearch *search, double *normalizer);
 extern RnStatus rn_not_a_number(RnContext *ctx);

@@ -47,6 +47,7 @@ typedef struct RnSearchOptions
 	int			glossary_ignore_case;	/* of its terms, not of their translations */
 	int			preserve;		/* placeholders, addresses and numbers */
 	int			precision;		/* RnPrecision */
+	int			shortlist;		/* answers are made of what the model's shortlist says, where it has one */
 	int			token_scores;	/* whoever asks wants to know each token's: not an option of users */
 
 	/* which options were given, so that what contradicts them can be told */

@@ -15,6 +15,7 @@
 
 #include "base/utf8.h"
 #include "translate/demands.h"
+#include "translate/restriction.h"
 
 RnStatus
 rn_translator_create(RnContext *ctx, const RnModel *model, const rn_real *values, const RnTokenizer *tokenizer,
@@ -68,6 +69,12 @@ rn_translator_use(RnTranslator *translator, const RnPreparedWeights *prepared)
 {
 	translator->prepared = prepared;
 	rn_decoder_use(translator->decoder, prepared);
+}
+
+void
+rn_translator_restrict(RnTranslator *translator, const RnShortlist *shortlist)
+{
+	translator->shortlist = shortlist;
 }
 
 void
@@ -181,6 +188,7 @@ translate_batch(RnContext *ctx, RnTranslator *translator, const RnSearchOptions 
 				const volatile int *stop)
 {
 	const RnDemand *of_search[RN_BATCH_ROWS];
+	RnRestriction *restriction = NULL;
 	RnHypotheses found;
 	RnStatus	status;
 	RnSide		source;
@@ -189,8 +197,14 @@ translate_batch(RnContext *ctx, RnTranslator *translator, const RnSearchOptions 
 	for (s = 0; s < n; s++)
 		of_search[s] = rn_demand_of_search(demands[pieces[s].text]);
 	RN_TRY(rn_pack_side(ctx, translator, n, pieces, 0, &source));
-	status = rn_beam_search(ctx, translator->decoder, translator->model, translator->kernels, translator->lane,
-							translator->values, &source.packed, source.ids, options, of_search, &found, stop);
+	status = RN_OK;
+	if (options->shortlist && translator->shortlist != NULL)
+		status = rn_restriction_create(ctx, translator->shortlist, &source.packed, source.ids, of_search, &restriction);
+	if (status == RN_OK)
+		status = rn_beam_search(ctx, translator->decoder, translator->model, translator->kernels, translator->lane,
+								translator->values, &source.packed, source.ids, options, of_search, restriction,
+								&found, stop);
+	rn_restriction_free(restriction);
 	rn_free_side(&source);
 	RN_TRY(status);
 	status = read_answers(ctx, translator, options, pieces, demands, &found, results);

@@ -11,6 +11,7 @@
 #define RN_TRANSLATOR_H
 
 #include "model/transformer.h"
+#include "shortlist/shortlist.h"
 #include "text/tokenizer.h"
 #include "translate/beam.h"
 #include "translate/terms.h"
@@ -35,6 +36,9 @@ extern size_t rn_translator_bytes(const RnTranslator *translator);
 
 /* Weights made ready for products, of the same values, for what follows: lent; NULL: none. */
 extern void rn_translator_use(RnTranslator *translator, const RnPreparedWeights *prepared);
+
+/* The model's shortlist, for what follows where options do not say otherwise: lent; NULL: none. */
+extern void rn_translator_restrict(RnTranslator *translator, const RnShortlist *shortlist);
 
 /* One answer.  Text is malloc'd; the caller frees with rn_translations_free. */
 typedef struct RnTranslation

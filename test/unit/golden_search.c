@@ -87,7 +87,7 @@ check_search(GoldenCase *this_case, RnDecoder *decoder, int beam, const char *ex
 	options.max_length_factor = 0;
 	if (rn_beam_search(&this_case->ctx, decoder, this_case->model, this_case->kernels, this_case->lane,
 					   this_case->values, &this_case->batch.source, this_case->batch.source_ids, &options,
-					   NULL, &results, NULL) != RN_OK)
+					   NULL, NULL, &results, NULL) != RN_OK)
 	{
 		golden_fail(this_case, "search: %s", this_case->ctx.message);
 		return;

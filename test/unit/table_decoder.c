@@ -15,6 +15,7 @@
 const RnKernels *table_kernels;
 RnLane	   *table_lane;
 const RnDemand *const *table_demands;
+const RnRestriction *table_restriction;
 
 int
 table_open(RnContext *ctx)
@@ -62,6 +63,8 @@ table_draw(const RnDecoder *decoder, uint64_t name, int step, rn_real *logits)
 				logits[v] = step >= 2 ? NAN : (rn_real) u;
 				break;
 		}
+		if (decoder->hidden[v])
+			logits[v] = -INFINITY;
 	}
 }
 
@@ -88,8 +91,32 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 	decoder->max_steps = max_steps;
 	decoder->steps = decoder->rows = 0;
 	decoder->rows_seen = 0;
+	decoder->n_only = 0;
 	decoder->logits = realloc(decoder->logits, (size_t) max_rows * decoder->vocabulary * sizeof(rn_real));
 	return RN_OK;
+}
+
+RnStatus
+rn_decoder_restrict(RnContext *ctx, RnDecoder *decoder, int n, const int32_t *ids)
+{
+	(void) ctx;
+	decoder->only = ids;
+	decoder->n_only = n;
+	return RN_OK;
+}
+
+/* One row of what is asked for. */
+static void
+put_row(const RnDecoder *decoder, uint64_t name, rn_real *to)
+{
+	rn_real		all[TABLE_VOCABULARY];
+	int			i;
+
+	table_draw(decoder, name, decoder->steps, all);
+	for (i = 0; i < decoder->n_only; i++)
+		to[i] = all[decoder->only[i]];
+	if (decoder->n_only == 0)
+		memcpy(to, all, decoder->vocabulary * sizeof(rn_real));
 }
 
 RnStatus
@@ -111,7 +138,7 @@ rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sen
 		decoder->misused |= ids[r] == TABLE_PAD || ids[r] < 0 || ids[r] >= decoder->vocabulary;
 		names[r] = decoder->steps == 0 ? sentence_names[sentence[r]] : decoder->names[parent[r]];
 		names[r] = table_mix(names[r], ids[r]);
-		table_draw(decoder, names[r], decoder->steps, decoder->logits + (size_t) r * decoder->vocabulary);
+		put_row(decoder, names[r], decoder->logits + (size_t) r * (decoder->n_only > 0 ? decoder->n_only : decoder->vocabulary));
 	}
 	memcpy(decoder->names, names, rows * sizeof(names[0]));
 	decoder->rows = rows;
@@ -185,7 +212,7 @@ table_search(RnContext *ctx, RnDecoder *decoder, RnModel *model, const TableSour
 {
 	rn_context_reset(ctx);
 	return rn_beam_search(ctx, decoder, model, table_kernels, table_lane, NULL, &sources->packed, sources->ids, options,
-						  table_demands, found, stop);
+						  table_demands, table_restriction, found, stop);
 }
 
 void

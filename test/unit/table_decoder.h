@@ -2,7 +2,7 @@
  * table_decoder.h
  *		A decoder that is a table of random numbers, for tests of the search.
  *
- * A program with this part has its own rn_decoder_begin and rn_decoder_step:
+ * A program with this part has its own rn_decoder_begin, rn_decoder_restrict and rn_decoder_step:
  * what follows a prefix is drawn from a hash of sentence and prefix, so the
  * whole tree of answers is known, and small trees can be searched exhaustively.
  *
@@ -52,6 +52,9 @@ struct RnDecoder
 	volatile int *stop;			/* is set at step stop_at */
 	int			stop_at;
 	rn_real	   *logits;
+	const int32_t *only;		/* [n_only] tokens that logits are given of; n_only 0: all */
+	int			n_only;
+	uint8_t		hidden[TABLE_VOCABULARY];	/* tokens whose logits are -infinity */
 };
 
 typedef struct TableSources
@@ -64,6 +67,7 @@ typedef struct TableSources
 extern const RnKernels *table_kernels;
 extern RnLane *table_lane;
 extern const RnDemand *const *table_demands;	/* of the next searches; NULL: none */
+extern const RnRestriction *table_restriction;	/* likewise */
 
 /* Open the device; 0 when that fails. */
 extern int	table_open(RnContext *ctx);

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "check.h"
 #include "table_decoder.h"
+#include "translate/restriction.h"
 
 #define TOLERANCE	1e-9
 
@@ -31,6 +32,7 @@ begin(int vocabulary, uint64_t seed)
 	decoder.vocabulary = vocabulary;
 	decoder.seed = seed;
 	table_demands = NULL;
+	table_restriction = NULL;
 }
 
 /* Sentences 0 .. n - 1 with a source of two pieces. */
@@ -655,6 +657,194 @@ test_room_and_refusal(void)
 	rn_model_free(model);
 }
 
+/* ---- restricted to a shortlist ---- */
+
+enum
+{
+	RESTRICTED = 6,				/* sentences, of source pieces 10, 11, ... */
+	R_VOCABULARY = 40
+};
+
+/* What belongs to each sentence, said independently of the shortlist's code. */
+static void
+make_lists(int round, int32_t *frequent, size_t *offsets, int32_t *ids, uint8_t own[RESTRICTED][R_VOCABULARY])
+{
+	int			e,
+				k;
+
+	memset(own, 0, RESTRICTED * R_VOCABULARY);
+	for (k = 0; k < 3; k++)
+		frequent[k] = 4 + (round * 5 + k * 11) % 36;
+	offsets[0] = 0;
+	for (e = 0; e < R_VOCABULARY; e++)
+	{
+		int			n = e < 4 ? 0 : (e * 7 + round) % 6;	/* the sources go on with piece 0 */
+
+		for (k = 0; k < n; k++)
+			ids[offsets[e] + k] = (int32_t) (rn_random_bits(round, RN_RANDOM_SAMPLE, 0, e, k) % R_VOCABULARY);
+		offsets[e + 1] = offsets[e] + n;
+	}
+	for (e = 0; e < RESTRICTED; e++)
+	{
+		for (k = 0; k < 4; k++)
+			own[e][k] = 1;
+		for (k = 0; k < 3; k++)
+			own[e][frequent[k]] = 1;
+		for (k = (int) offsets[10 + e]; k < (int) offsets[11 + e]; k++)
+			own[e][ids[k]] = 1;
+		own[e][10 + e] = 1;
+	}
+}
+
+/* Answers of one search and of another, from sentence first on. */
+static int
+differing_answers(const RnHypotheses *a, int first, const RnHypotheses *b, double tolerance)
+{
+	int			differ = 0;
+	int			i,
+				k;
+
+	for (i = 0; i < b->n_sentences * b->n_best; i++)
+	{
+		const RnHypothesis *one = &a->items[first * a->n_best + i];
+		const RnHypothesis *other = &b->items[i];
+
+		differ += (one->ids == NULL) != (other->ids == NULL);
+		if (one->ids == NULL || other->ids == NULL)
+			continue;
+		differ += one->n != other->n || memcmp(one->ids, other->ids, one->n * sizeof(int32_t)) != 0;
+		differ += !(fabs(one->score - other->score) <= tolerance);
+		for (k = 0; k < one->n && one->n == other->n; k++)
+			differ += !(fabs(one->log_probabilities[k] - other->log_probabilities[k]) <= tolerance);
+	}
+	return differ;
+}
+
+/*
+ * A table whose other numbers are -infinity is what a restricted search must
+ * see; and what stands beside a sentence must not matter, to the bit.
+ */
+static void
+test_restricted(const char *what, const RnSearchOptions *options, const RnDemand *demand)
+{
+	RnModel    *model = table_model(R_VOCABULARY, 40);
+	const RnDemand *demands[RESTRICTED];
+	int			different = 0;
+	int			dependent = 0;
+	int			outside = 0;
+	int			answers = 0;
+	int			round,
+				s,
+				i,
+				k;
+
+	for (s = 0; s < RESTRICTED; s++)
+		demands[s] = s % 2 ? demand : NULL;
+	for (round = 0; round < 15; round++)
+	{
+		uint8_t		own[RESTRICTED][R_VOCABULARY];
+		int32_t		frequent[3];
+		int32_t		ids[6 * R_VOCABULARY];
+		size_t		offsets[R_VOCABULARY + 1];
+		RnShortlist *shortlist;
+		RnRestriction *restriction;
+		TableSources sources;
+		RnHypotheses together;
+		RnHypotheses alone;
+
+		begin(R_VOCABULARY, 100 + round);
+		make_lists(round, frequent, offsets, ids, own);
+		some_sources(&sources, 0, RESTRICTED);
+		table_demands = demands;
+		if (rn_shortlist_create(&ctx, R_VOCABULARY, frequent, 3, offsets, ids, &shortlist) != RN_OK ||
+			rn_restriction_create(&ctx, shortlist, &sources.packed, sources.ids, demands, &restriction) != RN_OK)
+			break;
+		table_restriction = restriction;
+		if (table_search(&ctx, &decoder, model, &sources, options, &together, NULL) != RN_OK)
+			break;
+		rn_restriction_free(restriction);
+		for (s = 0; s < RESTRICTED; s++)
+		{
+			for (k = 0; demands[s] != NULL && k < demands[s]->n_prefix; k++)
+				own[s][demands[s]->prefix[k]] = 1;
+			for (k = 0; demands[s] != NULL && demands[s]->phrases != NULL && k < 3; k++)
+				own[s][30 + k] = 1;
+			some_sources(&sources, s, 1);
+			table_demands = &demands[s];
+			for (k = 0; k < R_VOCABULARY; k++)
+				decoder.hidden[k] = !own[s][k];
+			table_restriction = NULL;
+			if (table_search(&ctx, &decoder, model, &sources, options, &alone, NULL) != RN_OK)
+				break;
+			different += differing_answers(&together, s, &alone, TOLERANCE);
+			rn_hypotheses_free(&alone);
+			memset(decoder.hidden, 0, sizeof(decoder.hidden));
+			rn_restriction_create(&ctx, shortlist, &sources.packed, sources.ids, &demands[s], &restriction);
+			table_restriction = restriction;
+			if (table_search(&ctx, &decoder, model, &sources, options, &alone, NULL) != RN_OK)
+				break;
+			dependent += differing_answers(&together, s, &alone, 0);
+			rn_restriction_free(restriction);
+			rn_hypotheses_free(&alone);
+			for (i = s * together.n_best; i < (s + 1) * together.n_best; i++)
+			{
+				answers += together.items[i].ids != NULL;
+				for (k = 0; together.items[i].ids != NULL && k < together.items[i].n; k++)
+					outside += !own[s][together.items[i].ids[k]];
+			}
+		}
+		rn_hypotheses_free(&together);
+		rn_shortlist_free(shortlist);
+	}
+	CHECK(ctx.status == RN_OK && round == 15 && answers > 0, "restricted, %s: %d answers %s", what, answers, ctx.message);
+	CHECK(different == 0, "as where other tokens have no probability: %d differ", different);
+	CHECK(dependent == 0, "whatever is searched for with them: %d differ", dependent);
+	CHECK(outside == 0 && !decoder.misused, "no other token is ever said: %d", outside);
+	table_restriction = NULL;
+	table_demands = NULL;
+	rn_model_free(model);
+}
+
+static void
+test_all_restricted(void)
+{
+	static const uint8_t kinds[R_VOCABULARY];
+	static const int32_t phrase[] = {30, 31, 32};
+	int32_t		prefix[] = {33, 5};
+	RnDemand	demand;
+	RnSearchOptions options;
+
+	memset(&demand, 0, sizeof(demand));
+	table_options(&options, 1, 1, 8);
+	test_restricted("greedy", &options, NULL);
+	table_options(&options, 4, 1, 8);
+	test_restricted("beam 4", &options, NULL);
+	options.min_length = 3;
+	test_restricted("beam 4, no end before 3", &options, NULL);
+	table_options(&options, 30, 1, 5);
+	test_restricted("a beam wider than a set", &options, NULL);
+	sampling_options(&options, 5, 1, 0, 8);
+	test_restricted("drawn from all", &options, NULL);
+	sampling_options(&options, 5, 0.7, 3, 8);
+	test_restricted("drawn from the best", &options, NULL);
+	sampling_options(&options, 5, 2, 100, 8);
+	test_restricted("drawn from more than there are", &options, NULL);
+	table_options(&options, 2, 1, 8);
+	options.alternatives = 1;
+	options.n_best = 5;
+	test_restricted("alternatives", &options, NULL);
+	demand.prefix = prefix;
+	demand.n_prefix = 2;
+	table_options(&options, 3, 1, 8);
+	test_restricted("a prefix", &options, &demand);
+	rn_phrases_create(&ctx, kinds, 0, &demand.phrases);
+	rn_phrases_add(&ctx, demand.phrases, phrase, 3, NULL, 0, 0, 1);
+	test_restricted("a prefix and a phrase", &options, &demand);
+	demand.n_prefix = 0;
+	test_restricted("a phrase", &options, &demand);
+	rn_phrases_free(demand.phrases);
+}
+
 int
 main(void)
 {
@@ -679,6 +869,7 @@ main(void)
 	for (round = 0; round < 40; round++)
 		test_random_phrases(round);
 	test_room_and_refusal();
+	test_all_restricted();
 	table_kernels->lane_free(table_lane);
 	return check_done();
 }

@@ -334,6 +334,82 @@ test_top_k(Device *device)
 	CHECK(worst.distance <= tolerance(5e-6, 1e-13), "their log-probabilities: %.1e at %s", worst.distance, worst.where);
 }
 
+/* ---- some columns ---- */
+
+static void
+test_gather(Device *device)
+{
+	enum {ROWS = 7, X = 1003, COLS = 130};
+	static const int32_t first[ROWS] = {0, 3, 3, 100, 40, 5, 0};
+	static const int32_t count[ROWS] = {130, 1, 0, 64, 17, 129, 3};
+	int32_t		list[200];
+	rn_real    *x = numbers((size_t) ROWS * X, 5);
+	rn_real    *y = numbers((size_t) ROWS * COLS, 6);
+	rn_real    *y_device = upload(device, y, (size_t) ROWS * COLS);
+	RnGatherArgs args = {.rows = ROWS, .cols = COLS, .first = first, .count = count, .list = list, .ldx = X};
+	int			wrong = 0;
+	int			r;
+	int			j;
+
+	for (j = 0; j < COUNT(list); j++)
+		list[j] = (j * 379 + 2) % X;
+	args.x = upload(device, x, (size_t) ROWS * X);
+	args.y = y_device;
+	device->k->gather(device->lane, &args);
+	download(device, y, y_device, (size_t) ROWS * COLS);
+	for (r = 0; r < ROWS; r++)
+		for (j = 0; j < COLS; j++)
+			wrong += y[r * COLS + j] != (j < count[r] ? x[r * X + (list[first[r] + j])] : (rn_real) -INFINITY);
+	CHECK(wrong == 0, "columns of a list, and nothing behind them: %d wrong", wrong);
+	release_buffers(device);
+	free(x);
+	free(y);
+}
+
+/* What stands behind a row's own columns must not show, to the bit. */
+static void
+test_nothing_behind(Device *device)
+{
+	static const int counts[] = {5, 64, 100, 257, 1030};
+	enum {COLS = 3000, K = 8};
+	int			differing = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < COUNT(counts); i++)
+	{
+		rn_real    *logits = numbers(COLS, 70 + i);
+		rn_real    *device_logits;
+		int32_t		ids[2][K];
+		rn_real		scores[2][K];
+		rn_real		nll[2];
+		rn_real    *device_nll = upload(device, nll, 2);
+		int32_t		target = counts[i] / 2;
+		double		unused[2] = {0, 0};
+		RnLossArgs	args = {.rows = 1, .targets = &target, .loss_sum = &unused[0], .nll_sum = &unused[1]};
+
+		for (j = counts[i]; j < COLS; j++)
+			logits[j] = (rn_real) -INFINITY;
+		device_logits = upload(device, logits, COLS);
+		device->k->top_k(device->lane, 1, counts[i], device_logits, K, NULL, ids[0], scores[0]);
+		device->k->top_k(device->lane, 1, COLS, device_logits, K, NULL, ids[1], scores[1]);
+		args.logits = device_logits;
+		for (j = 0; j < 2; j++)
+		{
+			args.cols = j == 0 ? counts[i] : COLS;
+			args.row_nll = device_nll + j;
+			device->k->loss(device->lane, &args);
+		}
+		download(device, nll, device_nll, 2);
+		for (j = 0; j < K && j < counts[i]; j++)
+			differing += ids[0][j] != ids[1][j] || scores[0][j] != scores[1][j];
+		differing += nll[0] != nll[1];
+		release_buffers(device);
+		free(logits);
+	}
+	CHECK(differing == 0, "columns of -infinity change nothing: %d differ", differing);
+}
+
 int
 main(void)
 {
@@ -351,6 +427,8 @@ main(void)
 		test_exp(&device);
 		test_not_a_number(&device);
 		test_top_k(&device);
+		test_gather(&device);
+		test_nothing_behind(&device);
 		device_end(&device);
 	}
 	return check_done();

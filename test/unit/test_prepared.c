@@ -110,6 +110,46 @@ test_exact(Device *device)
 	CHECK(worst.distance <= tolerance(1e-6, 1e-14), "int8, whole numbers: %.1e at %s", worst.distance, worst.where);
 }
 
+/* Some rows of W made ready by themselves give what they give among all, to the bit. */
+static void
+test_some_rows(Device *device)
+{
+	enum {ROWS = 500, SOME = 77};
+	static const int ms[] = {1, 2, 5, 12, 32};
+	static const int ks[] = {40, 128, 513};
+	int			differing = 0;
+	int			f;
+	int			c;
+	int			i;
+	int			j;
+
+	for (c = 0; c < COUNT(ms) * COUNT(ks); c++)
+		for (f = RN_FORMAT_REAL; f <= RN_FORMAT_INT8; f++)
+		{
+			const Shape all = {ms[c % COUNT(ms)], ROWS, ks[c / COUNT(ms)]};
+			const Shape some = {all.m, SOME, all.k};
+			rn_real    *x = numbers((size_t) all.m * (all.k + 3), 11);
+			rn_real    *w = numbers((size_t) all.n * all.k, 12);
+			rn_real    *part = malloc((size_t) some.n * some.k * sizeof(rn_real));
+			rn_real    *y;
+			rn_real    *y_part;
+
+			for (j = 0; j < SOME; j++)
+				memcpy(part + (size_t) j * all.k, w + (size_t) (j * 6 + j % 5) * all.k, all.k * sizeof(rn_real));
+			y = product(device, (RnFormat) f, &all, x, w, NULL);
+			y_part = product(device, (RnFormat) f, &some, x, part, NULL);
+			for (i = 0; i < all.m; i++)
+				for (j = 0; j < SOME; j++)
+					differing += y_part[i * (SOME + 2) + j] != y[i * (ROWS + 2) + j * 6 + j % 5];
+			free(x);
+			free(w);
+			free(part);
+			free(y);
+			free(y_part);
+		}
+	CHECK(differing == 0, "some rows by themselves: %d products differ", differing);
+}
+
 static double
 largest_of(const rn_real *x, int k)
 {
@@ -289,6 +329,7 @@ main(void)
 		CHECK(k->prepared_bytes(RN_FORMAT_INT8, 100, 64) >= 6400 && k->prepared_bytes(RN_FORMAT_INT8, 100, 64) < 12800,
 			  "bytes of int8");
 		test_exact(&device);
+		test_some_rows(&device);
 		test_rounding(&device);
 		test_real(&device);
 		test_special(&device);

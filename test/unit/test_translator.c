@@ -361,7 +361,7 @@ test_search_scores(RnGraph *graph)
 		for (k = 0; k < MAX_LENGTH; k++)
 			positions[k] = row_ids[k] = k;
 		if (rn_beam_search(&ctx, decoder, toy.model, kernels, lane, values, &packed, source, &options, NULL,
-						   &found, NULL) != RN_OK)
+						   NULL, &found, NULL) != RN_OK)
 			break;
 		for (k = 0; k < options.n_best; k++)
 		{

@@ -194,7 +194,7 @@ run_round(Engine *engine, int batch, double limit, FILE *answers)
 		pack(first, batch, &packed, offsets, positions, row_ids, packed_ids);
 		engine->options.max_length = lengths[first + batch - 1];
 		must(rn_beam_search(&ctx, engine->decoder, engine->model, engine->kernels, engine->lane, engine->values,
-							&packed, packed_ids, &engine->options, NULL, &found, NULL));
+							&packed, packed_ids, &engine->options, NULL, NULL, &found, NULL));
 		if (answers != NULL)
 			write_answers(answers, &found);
 		rn_hypotheses_free(&found);
