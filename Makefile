@@ -134,6 +134,7 @@ ENGINE_OBJS = \
 	src/engine/train_intake.o \
 	src/engine/train_corpus.o \
 	src/engine/train_validate.o \
+	src/engine/train_shortlist.o \
 	src/engine/train_report.o \
 	src/engine/rows.o \
 	src/engine/control.o \
@@ -146,6 +147,7 @@ ENGINE_OBJS = \
 	src/engine/handover.o \
 	src/engine/apart.o \
 	src/engine/devices.o \
+	src/engine/shortlist_answer.o \
 	src/engine/table.o \
 	src/engine/diagnosis.o \
 	src/engine/diagnosis_intake.o \

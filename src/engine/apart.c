@@ -16,6 +16,7 @@
 #include "engine/diagnosis.h"
 #include "engine/frames.h"
 #include "engine/peer.h"
+#include "engine/shortlist_answer.h"
 #include "kernels/device.h"
 
 #define NICE	5				/* translations go first */
@@ -59,6 +60,8 @@ answer(RnContext *ctx, RnPeer *peer, const RnFrame *frame, volatile sig_atomic_t
 		case RN_LOAD:
 		case RN_DIAGNOSE:
 			return rn_diagnosis(ctx, peer, frame, stop);
+		case RN_SHORTLIST:
+			return rn_shortlist_answer(ctx, peer, frame, stop);
 		case RN_DEVICES:
 			return rn_devices(ctx, peer);
 		default:

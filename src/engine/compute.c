@@ -49,6 +49,7 @@ get_translator(RnContext *ctx, Thread *thread, RnTranslator **translator)
 	if (*slot == NULL)
 		RN_TRY(rn_translator_create(ctx, model->model, model->values, model->tokenizer, model->kernels, slot));
 	rn_translator_use(*slot, model->weights[thread->batch.options.precision].prepared);
+	rn_translator_restrict(*slot, model->shortlist);
 	*translator = *slot;
 	return RN_OK;
 }

@@ -7,6 +7,7 @@
  *		train_corpus.c		rows to a tokenizer, to ids, to a held-out part
  *		train_job.c			steps, validations, checkpoints, the end
  *		train_validate.c	how good the weights are
+ *		train_shortlist.c	which pieces translate which
  *		train_report.c		everything that is told
  *
  * src/engine/job.h
@@ -21,6 +22,7 @@
 #include "engine/peer.h"
 #include "engine/rows.h"
 #include "model/config.h"
+#include "shortlist/shortlist.h"
 #include "text/tokenizer.h"
 #include "train/trainer.h"
 #include "wire/protocol.h"
@@ -102,6 +104,9 @@ typedef struct RnJob
 	uint64_t	rows_held_out;
 	uint64_t	lengths[RN_LENGTH_FACTOR_MOST + 1];	/* pairs to train on, by the length_factor that they need */
 
+	/* what comes of it, beside the trainer's weights */
+	RnShortlist *shortlist;		/* NULL: none */
+
 	/* running */
 	double		started;		/* monotonic seconds */
 	RnJobState	state;
@@ -136,6 +141,9 @@ extern RnStatus rn_job_validate(RnContext *ctx, RnJob *job, RnScores *scores);
 
 /* Is a better than b, by the job's metric?  What is not a number is worse than everything. */
 extern int	rn_job_better(const RnJob *job, double loss_a, double bleu_a, double loss_b, double bleu_b);
+
+/* train_shortlist.c: make job->shortlist, where options ask for one. */
+extern RnStatus rn_job_make_shortlist(RnContext *ctx, RnJob *job);
 
 /* train_report.c: frames out.  Statuses are those of sending. */
 extern RnStatus rn_report_hello(RnContext *ctx, RnJob *job);

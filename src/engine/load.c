@@ -12,7 +12,8 @@
 #include "engine/request.h"
 
 #define TOKENIZER_NAME	"tokenizer"
-#define TOKENIZER_MAX	((uint64_t) 256 * 1024 * 1024)
+#define SHORTLIST_NAME	"shortlist"
+#define BLOB_MAX		((uint64_t) 256 * 1024 * 1024)
 #define MAX_DIMS		4
 
 /* A chunk of a tensor or blob. */
@@ -103,24 +104,23 @@ out_of_order(RnContext *ctx, const Part *part, size_t received)
 	return ctx->status;
 }
 
+/* A chunk of what is bytes and no tensor. */
 static RnStatus
-take_tokenizer(RnContext *ctx, RnLoad *load, const Part *part)
+take_blob(RnContext *ctx, const Part *part, char **bytes, size_t *size, size_t *received)
 {
-	RnServedModel *model = load->model;
-
-	if (part->dtype != RN_DTYPE_BYTES || part->ndim != 0 || part->total == 0 || part->total > TOKENIZER_MAX)
-		return rn_fail(ctx, RN_MISMATCH, "tokenizer of the model has a wrong size or type");
-	if (model->tokenizer_bytes == NULL)
+	if (part->dtype != RN_DTYPE_BYTES || part->ndim != 0 || part->total == 0 || part->total > BLOB_MAX)
+		return rn_fail(ctx, RN_MISMATCH, "%s of the model has a wrong size or type", part->name);
+	if (*bytes == NULL)
 	{
-		model->tokenizer_bytes = malloc(part->total);
-		if (model->tokenizer_bytes == NULL)
+		*bytes = malloc(part->total);
+		if (*bytes == NULL)
 			return rn_out_of_memory(ctx, part->total);
-		model->tokenizer_size = part->total;
+		*size = part->total;
 	}
-	if (part->offset != load->tokenizer_received || part->total != model->tokenizer_size)
-		return out_of_order(ctx, part, load->tokenizer_received);
-	memcpy(model->tokenizer_bytes + part->offset, part->bytes, part->size);
-	load->tokenizer_received += part->size;
+	if (part->offset != *received || part->total != *size)
+		return out_of_order(ctx, part, *received);
+	memcpy(*bytes + part->offset, part->bytes, part->size);
+	*received += part->size;
 	return RN_OK;
 }
 
@@ -200,7 +200,9 @@ rn_load_part(RnContext *ctx, RnStore *store, RnLoad *load, const RnFrame *frame,
 	if (load->model == NULL)
 		return RN_OK;
 	if (strcmp(part.name, TOKENIZER_NAME) == 0)
-		take_tokenizer(error, load, &part);
+		take_blob(error, &part, &load->model->tokenizer_bytes, &load->model->tokenizer_size, &load->tokenizer_received);
+	else if (strcmp(part.name, SHORTLIST_NAME) == 0)
+		take_blob(error, &part, &load->model->shortlist_bytes, &load->model->shortlist_size, &load->shortlist_received);
 	else
 		take_weights(error, store, load, &part);
 	return RN_OK;
@@ -223,6 +225,8 @@ rn_load_check(RnContext *ctx, const RnLoad *load)
 	if (load->model->tokenizer_bytes == NULL || load->tokenizer_received != load->model->tokenizer_size)
 		return rn_fail(ctx, RN_MISMATCH, "tokenizer of the model is %s",
 					   load->model->tokenizer_bytes == NULL ? "missing" : "incomplete");
+	if (load->model->shortlist_bytes != NULL && load->shortlist_received != load->model->shortlist_size)
+		return rn_fail(ctx, RN_MISMATCH, "shortlist of the model is incomplete");
 	return RN_OK;
 }
 

@@ -22,6 +22,7 @@ typedef struct RnLoad
 	int			failed;			/* an ERROR has been sent */
 	size_t	   *received;		/* [params] bytes of each */
 	size_t		tokenizer_received;
+	size_t		shortlist_received;
 } RnLoad;
 
 /* What a LOAD frame says. */

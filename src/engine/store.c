@@ -250,6 +250,10 @@ release_parts(RnServedModel *model)
 	model->tokenizer = NULL;
 	free(model->tokenizer_bytes);
 	model->tokenizer_bytes = NULL;
+	rn_shortlist_free(model->shortlist);
+	model->shortlist = NULL;
+	free(model->shortlist_bytes);
+	model->shortlist_bytes = NULL;
 	if (model->values != NULL)
 		model->kernels->release(model->values, rn_model_params(model->model)->size * sizeof(rn_real));
 	model->values = NULL;
@@ -326,6 +330,12 @@ rn_store_build(RnContext *ctx, RnServedModel *model)
 				  model->config.vocab_size);
 		return ctx->status;
 	}
+	if (model->shortlist_bytes == NULL)
+		return RN_OK;
+	RN_TRY(rn_shortlist_read(ctx, model->shortlist_bytes, model->shortlist_size, model->config.vocab_size,
+							 &model->shortlist));
+	free(model->shortlist_bytes);
+	model->shortlist_bytes = NULL;
 	return RN_OK;
 }
 

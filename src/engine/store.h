@@ -80,6 +80,9 @@ typedef struct RnServedModel
 	char	   *tokenizer_bytes;	/* until BUILDING is over */
 	size_t		tokenizer_size;
 	RnTokenizer *tokenizer;
+	char	   *shortlist_bytes;	/* likewise; NULL: the model has none */
+	size_t		shortlist_size;
+	RnShortlist *shortlist;
 	RnWeights	weights[RN_N_PRECISIONS];
 	RnTranslator **translators; /* [threads], made by each thread when first needed */
 	size_t	   *translator_bytes;	/* [threads], written by each thread atomically */

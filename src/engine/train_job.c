@@ -77,6 +77,7 @@ rn_job_free(RnJob *job)
 	rn_leader_free(job->leader);
 	rn_model_free(job->model);
 	rn_tokenizer_free(job->tokenizer);
+	rn_shortlist_free(job->shortlist);
 	rn_threads_free(job->threads);
 	for (i = 0; i < job->n_sentences; i++)
 	{
@@ -295,6 +296,7 @@ finish(RnContext *ctx, RnJob *job, const char *bound)
 
 	snprintf(reason, sizeof(reason), "%s", bound);
 	RN_TRY(choose_weights(ctx, job, &scores, reason));
+	RN_TRY(rn_job_make_shortlist(ctx, job));
 	RN_TRY(rn_report_model(ctx, job, &scores));
 	return rn_report_done(ctx, job, "done", reason);
 }

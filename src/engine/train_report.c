@@ -320,6 +320,8 @@ rn_report_model(RnContext *ctx, RnJob *job, const RnScores *scores)
 	rn_write_configuration(&job->out, &config);
 	if (send_frame(ctx, job) == RN_OK)
 		send_weights(ctx, job, values, &folded, chunk);
+	if (ctx->status == RN_OK && job->shortlist != NULL)
+		send_blob(ctx, job, "shortlist", (const char *) job->shortlist->words, job->shortlist->size);
 	free(values);
 	free(chunk);
 	if (ctx->status != RN_OK)

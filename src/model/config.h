@@ -111,6 +111,9 @@ typedef struct RnConfig
 	int			stats_every;	/* steps; 0: only at step 0 */
 	char		from[RN_NAME_LENGTH];	/* "", "active" or a version: go on from its weights */
 	int			activate;		/* put the new version in service */
+	int			shortlist;		/* the new version gets one */
+	int			shortlist_frequent;	/* target pieces in every set of it */
+	int			shortlist_best;	/* and of each source piece */
 } RnConfig;
 
 typedef enum RnOptionType

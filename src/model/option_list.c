@@ -181,7 +181,14 @@ static const RnOption options[] = {
 	{"from", RN_GROUP_RUNNING, RN_OPTION_TEXT, "", NULL, NULL, NULL, "",
 		"Version of the model whose weights training goes on from: a number, or active; empty: fresh weights.", FIELD(from)},
 	{"activate", RN_GROUP_RUNNING, RN_OPTION_BOOLEAN, "on", NULL, NULL, NULL, "",
-		"Put the new version in service when training is done.", FIELD(activate)}
+		"Put the new version in service when training is done.", FIELD(activate)},
+	{"shortlist", RN_GROUP_RUNNING, RN_OPTION_BOOLEAN, "off", NULL, NULL, NULL, "",
+		"Find out, when training ends, which pieces are likely in translations of which, so that translating is faster.",
+		FIELD(shortlist)},
+	{"shortlist_frequent", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "100", "1", "100000", NULL, "pieces",
+		"Shortlist: the most frequent pieces, which may be in any translation.", FIELD(shortlist_frequent)},
+	{"shortlist_best", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "100", "1", "10000", NULL, "pieces",
+		"Shortlist: the likeliest translations of each piece of a text.", FIELD(shortlist_best)}
 };
 
 #define N_OPTIONS	((int) (sizeof(options) / sizeof(options[0])))

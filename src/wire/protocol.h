@@ -159,6 +159,12 @@ typedef enum RnFrameType
 	 */
 	RN_DIAGNOSE = 50,
 
+	/*
+	 * C, as a question: SHORTLIST: pairs options of the model and of its shortlist, u64 memory limit in bytes (0 none);
+	 * PART tokenizer ..., ROWS (set 0) ..., ROWS_END.  Answered by PART shortlist ..., then SHORTLIST: u64 pairs counted
+	 */
+	RN_SHORTLIST = 52,
+
 	/* C: no payload.  Answered by a table: device, name, capability, memory, memory free, processors, driver, note */
 	RN_DEVICES = 60,
 
