@@ -60,6 +60,7 @@ OBJS = \
 	src/pg/model_catalog.o \
 	src/pg/weights.o \
 	src/pg/sql_model.o \
+	src/pg/sql_shortlist.o \
 	src/pg/serve_worker.o \
 	src/pg/engine_client.o \
 	src/pg/model_upload.o \
@@ -103,7 +104,7 @@ OBJS = \
 	src/base/random.o \
 	src/base/context.o
 
-REGRESS = install settings score train_errors train job resume tokenize translate precision decode batch batch_guard models privileges inspect diagnose plots evaluate compare sweep decoder fold damaged
+REGRESS = install settings score train_errors train job resume tokenize translate precision shortlist decode batch batch_guard models privileges inspect diagnose plots evaluate compare sweep decoder fold damaged
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/pg -I$(srcdir)

@@ -52,7 +52,7 @@ CREATE TABLE residual.weight (
     tensor text NOT NULL,
     part integer NOT NULL,               -- from 0; a part is at most 64 MiB
     shape integer[] NOT NULL,            -- of the whole tensor
-    dtype text NOT NULL CHECK (dtype IN ('float32')),
+    dtype text NOT NULL CHECK (dtype IN ('float32', 'bytes')),   -- bytes: the shortlist, where there is one
     bytes bytea NOT NULL,                -- header with format version and checksum, then little-endian numbers
     PRIMARY KEY (model, version, tensor, part)
 );
@@ -352,6 +352,16 @@ CREATE FUNCTION residual_drop_version(model text, version integer)
 RETURNS void LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_drop_version(text, integer) IS 'drop a version that is not in service';
 
+CREATE FUNCTION residual_make_shortlist(model text, corpus regclass, source name, target name, options jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_make_shortlist(text, regclass, name, name, jsonb)
+    IS 'find out from a table which pieces are likely in translations of which, so that translating is faster; gives the number of pairs counted';
+
+CREATE FUNCTION residual_drop_shortlist(model text, version integer DEFAULT NULL)
+RETURNS boolean LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_drop_shortlist(text, integer)
+    IS 'take the shortlist from a version, or from the one in service; false when it has none';
+
 CREATE FUNCTION residual_rename_model(model text, new_name text)
 RETURNS void LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_rename_model(text, text) IS 'give a model another name';
@@ -382,7 +392,9 @@ COMMENT ON VIEW residual_models IS 'models that the user may use, with the versi
 
 CREATE VIEW residual_versions WITH (security_barrier) AS
 SELECT m.name AS model, v.version, COALESCE(v.version = m.active, false) AS active, m.owner, v.job, v.created, v.step, v.parameters,
-       v.bytes, v.validation_loss, v.validation_bleu, v.configuration
+       v.bytes, v.validation_loss, v.validation_bleu, v.configuration,
+       EXISTS (SELECT FROM residual.weight w WHERE w.model = v.model AND w.version = v.version AND w.tensor = 'shortlist')
+           AS shortlist
   FROM residual.model m JOIN residual.model_version v ON v.model = m.id
  WHERE residual_may_use(m.id);
 COMMENT ON VIEW residual_versions IS 'versions of the models that the user may use';
@@ -453,6 +465,10 @@ COMMENT ON FUNCTION residual_embed(text, text) IS 'mean of the encoder''s output
 CREATE FUNCTION residual_tokenize(source text, model text DEFAULT NULL)
 RETURNS text[] LANGUAGE C STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION residual_tokenize(text, text) IS 'the subword pieces of a text';
+
+CREATE FUNCTION residual_shortlist(source text, model text DEFAULT NULL)
+RETURNS text[] LANGUAGE C STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION residual_shortlist(text, text) IS 'the subword pieces that the shortlist lets a translation of the text be made of';
 
 CREATE FUNCTION residual_detokenize(pieces text[], model text DEFAULT NULL)
 RETURNS text LANGUAGE C STABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME';

@@ -147,6 +147,63 @@ tokenize(RnContext *ctx, Thread *thread, int first, int n)
 	return RN_OK;
 }
 
+/* The pieces of a set, by rising id. */
+static RnStatus
+read_set(RnContext *ctx, const uint64_t *set, int vocabulary, RnPieces *pieces)
+{
+	int			id;
+
+	free(pieces->ids);
+	pieces->n = 0;
+	pieces->ids = malloc(vocabulary * sizeof(int32_t));
+	if (pieces->ids == NULL)
+		return rn_out_of_memory(ctx, vocabulary * sizeof(int32_t));
+	for (id = 0; id < vocabulary; id++)
+	{
+		if (set[id / 64] >> id % 64 & 1)
+			pieces->ids[pieces->n++] = id;
+	}
+	return RN_OK;
+}
+
+/* What a text's translation may be made of. */
+static RnStatus
+list_pieces(RnContext *ctx, const RnServedModel *model, RnText text, RnPieces *pieces)
+{
+	uint64_t   *set = calloc(rn_id_set_words(model->config.vocab_size), sizeof(uint64_t));
+	int32_t    *ids = NULL;
+	int			n;
+	int			cut;
+
+	if (set == NULL)
+		return rn_out_of_memory(ctx, model->config.vocab_size / 8);
+	if (rn_tokenizer_encode(ctx, model->tokenizer, text, model->config.max_length - 1, &ids, &n, &cut) == RN_OK)
+	{
+		rn_shortlist_add(model->shortlist, ids, n, set);
+		read_set(ctx, set, model->config.vocab_size, pieces);
+	}
+	free(ids);
+	free(set);
+	return ctx->status;
+}
+
+static RnStatus
+shortlist(RnContext *ctx, Thread *thread, int first, int n)
+{
+	RnBatch    *batch = &thread->batch;
+	int			i;
+
+	if (batch->model->shortlist == NULL)
+	{
+		rn_fail(ctx, RN_NO_DATA, "model has no shortlist");
+		rn_hint(ctx, "residual_make_shortlist() makes one.");
+		return ctx->status;
+	}
+	for (i = first; i < first + n; i++)
+		RN_TRY(list_pieces(ctx, batch->model, thread->texts[i], &batch->requests[i]->pieces[batch->items[i]]));
+	return RN_OK;
+}
+
 /* All texts of a request are pieces of one. */
 static RnStatus
 detokenize(RnContext *ctx, RnRequest *request)
@@ -197,6 +254,8 @@ run_items(RnContext *ctx, Thread *thread, int first, int n, uint64_t *tokens)
 			return align(ctx, thread, translator, first, n);
 		case RN_TASK_TOKENIZE:
 			return tokenize(ctx, thread, first, n);
+		case RN_TASK_SHORTLIST:
+			return shortlist(ctx, thread, first, n);
 		case RN_TASK_DETOKENIZE:
 			for (; n > 0; first++, n--)
 				RN_TRY(detokenize(ctx, thread->batch.requests[first]));

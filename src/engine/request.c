@@ -131,7 +131,7 @@ read_request(RnContext *ctx, const RnFrame *frame, RnRequest *request)
 		rn_search_check(&request->error, &request->options);
 	RN_TRY(read_texts(ctx, &reader, request));
 	RN_TRY(rn_reader_end(ctx, &reader, "request"));
-	if (request->task < RN_TASK_TRANSLATE || request->task > RN_TASK_ALIGN)
+	if (request->task < RN_TASK_TRANSLATE || request->task > RN_TASK_SHORTLIST)
 		return rn_fail(ctx, RN_CORRUPT, "received a request for an unknown task %d", (int) request->task);
 	check_size(request);
 	return RN_OK;
@@ -264,6 +264,7 @@ allocate_results(RnContext *ctx, RnRequest *request)
 			complete = request->embeddings != NULL;
 			break;
 		case RN_TASK_TOKENIZE:
+		case RN_TASK_SHORTLIST:
 			request->pieces = calloc(n, sizeof(RnPieces));
 			complete = request->pieces != NULL;
 			break;
@@ -403,6 +404,7 @@ write_result(RnContext *ctx, RnRequest *request)
 			write_embeddings(writer, request);
 			break;
 		case RN_TASK_TOKENIZE:
+		case RN_TASK_SHORTLIST:
 			write_pieces(writer, request);
 			break;
 		case RN_TASK_ALIGN:

@@ -18,7 +18,7 @@
 #define RN_REQUEST_TEXTS	65536
 #define RN_REQUEST_ANSWERS	(4 * RN_REQUEST_TEXTS)
 
-/* Pieces of a text (RN_TASK_TOKENIZE). */
+/* Pieces of a text, or of what its translation may be made of (RN_TASK_TOKENIZE, RN_TASK_SHORTLIST). */
 typedef struct RnPieces
 {
 	int32_t    *ids;			/* malloc'd */

@@ -106,7 +106,8 @@ has_weights(RnService *service, RnRequest *request, RnServedModel *model)
 	RnContext	error;
 	int			room = 1;
 
-	if (request->task == RN_TASK_TOKENIZE || request->task == RN_TASK_DETOKENIZE)
+	if (request->task == RN_TASK_TOKENIZE || request->task == RN_TASK_DETOKENIZE ||
+		request->task == RN_TASK_SHORTLIST)
 		return 1;
 	if (weights->state == RN_WEIGHTS_ABSENT)
 	{

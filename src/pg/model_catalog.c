@@ -165,6 +165,16 @@ lock_model(const ResCatalog *catalog, int64 model)
 }
 
 void
+res_model_lock(int64 model)
+{
+	ResCatalog	catalog;
+
+	res_catalog_begin(&catalog, false);
+	lock_model(&catalog, model);
+	res_catalog_end(&catalog);
+}
+
+void
 res_model_set_active(int64 model, int32 version)
 {
 	Oid			types[] = {INT8OID, INT4OID};

@@ -63,6 +63,9 @@ typedef struct ResVersion
 	int64		checksum;		/* of res_version_checksum */
 } ResVersion;
 
+/* Waits for others that change the model, and keeps them waiting; ERROR 42704 when it has gone. */
+extern void res_model_lock(int64 model);
+
 /* Of everything that decides what a version answers. */
 extern int64 res_version_checksum(Jsonb *configuration, bytea *tokenizer, int64 weights_checksum);
 

@@ -86,14 +86,11 @@ load_end(Load *load)
 }
 
 static void
-send_chunk(void *arg, const ResChunk *chunk)
+send_chunk(Load *load, const ResChunk *chunk)
 {
-	Load	   *load = arg;
 	RnWriter   *out = &load->channel->out;
 	int			i;
 
-	if (chunk->dtype == RN_DTYPE_FLOAT32)
-		load->bytes += chunk->size;
 	if (load->gone || load->answered)
 		return;
 	rn_write_begin(out, RN_PART, load->id);
@@ -106,6 +103,16 @@ send_chunk(void *arg, const ResChunk *chunk)
 	rn_write_u64(out, chunk->offset);
 	rn_write_bytes(out, chunk->bytes, chunk->size);
 	load_send(load);
+}
+
+/* ResChunkSink: what the version's rows hold. */
+static void
+send_stored(void *arg, const ResChunk *chunk)
+{
+	Load	   *load = arg;
+
+	load->bytes += chunk->size;
+	send_chunk(load, chunk);
 }
 
 static void
@@ -218,7 +225,7 @@ res_send_model(ResChannel *channel, const ResModel *model, uint64 id)
 	rn_write_u64(&channel->out, (uint64) version.bytes + VARSIZE_ANY_EXHDR(version.tokenizer));
 	load_send(&load);
 	send_tokenizer(&load, version.tokenizer);
-	checksum = res_weights_read(RES_MODEL_WEIGHTS, model->id, model->active, label, NULL, send_chunk, &load);
+	checksum = res_weights_read(RES_MODEL_WEIGHTS, model->id, model->active, label, NULL, send_stored, &load);
 	check_complete(&version, label, load.bytes, checksum);
 	load_end(&load);
 	if (res_channel_pending(channel) == 0)

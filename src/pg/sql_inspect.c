@@ -23,6 +23,7 @@
 #include "model/scheme_list.h"
 #include "translate/search_options.h"
 #include "weights.h"
+#include "wire/protocol.h"
 
 PG_FUNCTION_INFO_V1(residual_weights);
 PG_FUNCTION_INFO_V1(residual_weight);
@@ -84,6 +85,8 @@ add_norm(void *arg, const ResChunk *chunk)
 	bool		nulls[4] = {false, false, false, false};
 	Size		at;
 
+	if (chunk->dtype != RN_DTYPE_FLOAT32)
+		return;					/* a shortlist */
 	if (chunk->offset == 0)
 		norms->squares = 0.0;
 	for (at = 0; at + sizeof(float) <= chunk->size; at += sizeof(float))
@@ -131,6 +134,8 @@ add_numbers(void *arg, const ResChunk *chunk)
 	Numbers    *numbers = arg;
 	Size		size = ARR_OVERHEAD_NONULLS(1) + chunk->total;
 
+	if (chunk->dtype != RN_DTYPE_FLOAT32)
+		return;
 	if (numbers->array == NULL)
 	{
 		if (!AllocSizeIsValid(size))

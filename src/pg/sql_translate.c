@@ -25,6 +25,7 @@ PG_FUNCTION_INFO_V1(residual_nbest);
 PG_FUNCTION_INFO_V1(residual_score);
 PG_FUNCTION_INFO_V1(residual_embed);
 PG_FUNCTION_INFO_V1(residual_tokenize);
+PG_FUNCTION_INFO_V1(residual_shortlist);
 PG_FUNCTION_INFO_V1(residual_detokenize);
 
 /* The model and the options of a call stand in these arguments, if it has as many and they are not NULL. */
@@ -193,10 +194,11 @@ residual_embed(PG_FUNCTION_ARGS)
 
 /* ---------- pieces ---------- */
 
-Datum
-residual_tokenize(PG_FUNCTION_ARGS)
+/* What the engine answers to a text in pieces. */
+static Datum
+ask_for_pieces(FunctionCallInfo fcinfo, RnTask task)
 {
-	ResTranslator *translator = prepare_call(fcinfo, RN_TASK_TOKENIZE, 1, -1);
+	ResTranslator *translator = prepare_call(fcinfo, task, 1, -1);
 	RnReader	reader;
 	uint32		n;
 	Datum	   *pieces;
@@ -217,6 +219,18 @@ residual_tokenize(PG_FUNCTION_ARGS)
 	}
 	res_request_end(&reader);
 	PG_RETURN_ARRAYTYPE_P(construct_array(pieces, (int) n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+residual_tokenize(PG_FUNCTION_ARGS)
+{
+	return ask_for_pieces(fcinfo, RN_TASK_TOKENIZE);
+}
+
+Datum
+residual_shortlist(PG_FUNCTION_ARGS)
+{
+	return ask_for_pieces(fcinfo, RN_TASK_SHORTLIST);
 }
 
 Datum

@@ -171,6 +171,14 @@ send_part(void *arg, const ResChunk *chunk)
 	flush(training, OUTBOX_LIMIT);
 }
 
+/* Of a version what training goes on from: a shortlist is made anew. */
+static void
+send_weights(void *arg, const ResChunk *chunk)
+{
+	if (chunk->dtype == RN_DTYPE_FLOAT32)
+		send_part(arg, chunk);
+}
+
 static void
 keep_tokenizer(void *arg, const ResChunk *chunk)
 {
@@ -275,7 +283,7 @@ send_beginning(ResTraining *training)
 		send_tokenizer(training);
 		(void) res_weights_read(RES_MODEL_WEIGHTS, model.id, version.version,
 								psprintf("model \"%s\" version %d", model.name, version.version), NULL,
-								send_part, training);
+								send_weights, training);
 	}
 	res_training_commit();
 }

@@ -19,26 +19,6 @@
 /* ---- parts ---- */
 
 static void
-read_part(RnReader *reader, char *name, ResChunk *chunk)
-{
-	int			i;
-
-	memset(chunk, 0, sizeof(*chunk));
-	rn_read_string(reader, name, RES_NAME_SIZE);
-	chunk->name = name;
-	chunk->ndim = rn_read_count(reader, sizeof(uint32));
-	if (chunk->ndim > RES_MAX_DIMS)
-		reader->failed = 1;
-	for (i = 0; i < chunk->ndim && !reader->failed; i++)
-		chunk->shape[i] = rn_read_u32(reader);
-	chunk->dtype = rn_read_u32(reader);
-	chunk->total = rn_read_u64(reader);
-	chunk->offset = rn_read_u64(reader);
-	chunk->bytes = rn_read_bytes(reader, &chunk->size);
-	res_training_check_end(reader, "part");
-}
-
-static void
 misplaced_part(const char *name)
 {
 	ereport(ERROR,
@@ -88,7 +68,8 @@ res_training_take_part(ResTraining *training, RnReader *reader)
 	char		name[RES_NAME_SIZE];
 	ResChunk	chunk;
 
-	read_part(reader, name, &chunk);
+	res_chunk_read(reader, name, &chunk);
+	res_training_check_end(reader, "part");
 	if (training->incoming == RES_NOTHING)
 		store_tokenizer(training, &chunk);
 	else if (training->writer == NULL)

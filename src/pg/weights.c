@@ -57,6 +57,27 @@ typedef struct PartHeader
 	uint32		crc;			/* of the numbers */
 } PartHeader;
 
+/* ---------- on the wire ---------- */
+
+void
+res_chunk_read(RnReader *reader, char *name, ResChunk *chunk)
+{
+	int			i;
+
+	memset(chunk, 0, sizeof(*chunk));
+	rn_read_string(reader, name, RES_NAME_SIZE);
+	chunk->name = name;
+	chunk->ndim = rn_read_count(reader, sizeof(uint32));
+	if (chunk->ndim > RES_MAX_DIMS)
+		reader->failed = 1;
+	for (i = 0; i < chunk->ndim && !reader->failed; i++)
+		chunk->shape[i] = rn_read_u32(reader);
+	chunk->dtype = rn_read_u32(reader);
+	chunk->total = rn_read_u64(reader);
+	chunk->offset = rn_read_u64(reader);
+	chunk->bytes = rn_read_bytes(reader, &chunk->size);
+}
+
 /* ---------- header ---------- */
 
 static void

@@ -14,7 +14,10 @@
 
 #include "residual.h"
 
+#include "wire/message.h"
+
 #define RES_MAX_DIMS	4
+#define RES_NAME_SIZE	128		/* of names in frames */
 
 /* Numbers in a row, at most; a multiple of RN_CHUNK.  A writer holds one part in memory. */
 #define RES_PART_BYTES	(8 * 1024 * 1024)
@@ -38,9 +41,15 @@ typedef enum ResWeightTable
 	RES_JOB_CHECKPOINT			/* key: job, step */
 } ResWeightTable;
 
+/* A PART frame; name [RES_NAME_SIZE] takes the chunk's name.  What is malformed is told by the reader. */
+extern void res_chunk_read(RnReader *reader, char *name, ResChunk *chunk);
+
 /* The step under which stands what all checkpoints of a job share: its tokenizer. */
 #define RES_STEP_SHARED		0
 #define RES_TOKENIZER_PART	"tokenizer"
+
+/* Among a model's tensors, bytes and none of them. */
+#define RES_SHORTLIST_PART	"shortlist"
 
 /*
  * Collect chunks (in order of offset, tensor after tensor) and write rows as

@@ -309,9 +309,7 @@ rn_lexicon_learn(RnContext *ctx, const RnLexiconOptions *options, RnLexiconPass 
 	if (lexicon == NULL)
 		return rn_out_of_memory(ctx, sizeof(*lexicon));
 	lexicon->options = *options;
-	lexicon->most = fit < (size_t) options->vocabulary ? (int) fit : options->vocabulary;
-	if (lexicon->most < options->best)
-		lexicon->most = options->best;
+	lexicon->most = fit < 1 ? 1 : fit < (size_t) options->vocabulary ? (int) fit : options->vocabulary;
 	lexicon->frequency = calloc(sources, sizeof(uint64_t));
 	lexicon->offsets = calloc(sources + 1, sizeof(size_t));
 	if (lexicon->frequency == NULL || lexicon->offsets == NULL)
@@ -384,21 +382,37 @@ choose_best(const RnLexicon *lexicon, int e, Entry *entries, int32_t *ids)
 	return i;
 }
 
+/* In all lists, at most. */
+static size_t
+most_ids(const RnLexicon *lexicon)
+{
+	size_t		most = 0;
+	int			e;
+
+	for (e = 0; e < lexicon->options.vocabulary; e++)
+	{
+		const size_t n = lexicon->offsets[e + 1] - lexicon->offsets[e];
+
+		most += n < (size_t) lexicon->options.best ? n : (size_t) lexicon->options.best;
+	}
+	return most;
+}
+
 RnStatus
 rn_lexicon_shortlist(RnContext *ctx, const RnLexicon *lexicon, RnShortlist **shortlist)
 {
 	const size_t vocabulary = (size_t) lexicon->options.vocabulary;
-	const size_t best = (size_t) lexicon->options.best < vocabulary ? (size_t) lexicon->options.best : vocabulary;
+	const size_t most = most_ids(lexicon);
 	int32_t    *frequent = malloc(vocabulary * sizeof(int32_t));
 	size_t	   *offsets = malloc((vocabulary + 1) * sizeof(size_t));
-	int32_t    *ids = malloc(vocabulary * best * sizeof(int32_t));
+	int32_t    *ids = malloc((most + 1) * sizeof(int32_t));
 	Entry	   *entries = malloc(vocabulary * sizeof(Entry));
 	int			n;
 	int			e;
 
 	*shortlist = NULL;
 	if (frequent == NULL || offsets == NULL || ids == NULL || entries == NULL)
-		rn_out_of_memory(ctx, vocabulary * best * sizeof(int32_t));
+		rn_out_of_memory(ctx, most * sizeof(int32_t));
 	else
 	{
 		n = choose_frequent(lexicon, entries, frequent);

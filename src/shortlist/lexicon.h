@@ -37,7 +37,7 @@ typedef struct RnLexiconOptions
 	int			vocabulary;
 	int			rounds;			/* of expectation maximisation */
 	int			frequent;		/* target pieces that are in every set */
-	int			best;			/* target pieces of each source piece */
+	int			best;			/* target pieces of each source piece; fewer where memory does not allow so many */
 	size_t		memory;			/* bytes, about */
 } RnLexiconOptions;
 

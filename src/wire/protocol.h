@@ -118,7 +118,7 @@ typedef enum RnFrameType
 	 * S, by task: TRANSLATE: u32 n, u32 n_best, n * n_best times (u8 present, bytes text, f64 score, f64 log probability,
 	 * u32 tokens, u8 source was cut, u32 k, k times (string piece, f64 log probability)), k being 0 or tokens; SCORE:
 	 * u32 n, n times (f64 log probability, u32 tokens: 0 where the target is too long for the model); EMBED: u32 n,
-	 * u32 width, n times bytes (float32 * width); TOKENIZE: u32 n, n times (u32 k, k times string); DETOKENIZE: one
+	 * u32 width, n times bytes (float32 * width); TOKENIZE and SHORTLIST: u32 n, n times (u32 k, k times string); DETOKENIZE: one
 	 * bytes; ALIGN: u32 n, n times (u32 k, k times string source piece, u32 l, l times (string target piece, f64 log
 	 * probability, bytes (float32 * k, or none)), u8 source was cut)
 	 */
@@ -225,7 +225,8 @@ typedef enum RnTask
 	RN_TASK_EMBED,
 	RN_TASK_TOKENIZE,
 	RN_TASK_DETOKENIZE,
-	RN_TASK_ALIGN
+	RN_TASK_ALIGN,
+	RN_TASK_SHORTLIST
 } RnTask;
 
 #endif							/* RN_PROTOCOL_H */

@@ -54,6 +54,13 @@ $primary->safe_psql('postgres', "SELECT residual_rename_model('en_de', 'de_en')"
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 is(ask($standby, 'good night', 'de_en'), 'gute nacht', 'a renamed model has its new name');
 is(serving($standby, 'models_loaded'), '1', 'and is not sent again');
+$primary->safe_psql('postgres', q{SELECT residual_make_shortlist('de_en', 'pairs', 'en', 'de', '{"shortlist_frequent": 10, "shortlist_best": 15}')});
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
+is($standby->safe_psql('postgres', 'SELECT shortlist FROM residual_versions'), 't', 'a shortlist comes');
+is(ask($standby, 'good night', 'de_en'), 'gute nacht', 'and is used');
+is(serving($standby, 'models_loaded'), '2', 'which takes the model once more');
+like(fails($standby, "SELECT residual_make_shortlist('de_en', 'pairs', 'en', 'de')"),
+	qr/ERROR: 25006: cannot execute residual_make_shortlist\(\) during recovery/, 'none is made here');
 
 $standby->promote;
 ok($standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()'), 'promoted');

@@ -21,20 +21,24 @@ $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN; CREATE ROLE guest LOGIN'
 $other->safe_psql('postgres', 'CREATE ROLE other_first LOGIN; CREATE ROLE guest LOGIN; CREATE ROLE keeper LOGIN; DROP TABLE corpus');
 learn($node, 'en_de');
 learn($node, 'en_de');
-$node->safe_psql('postgres', "SELECT residual_activate('en_de', 1); SELECT residual_grant('en_de', 'guest');
+$node->safe_psql('postgres', "SELECT residual_activate('en_de', 1);
+	SELECT residual_make_shortlist('en_de', 'pairs', 'en', 'de', '{\"shortlist_frequent\": 10, \"shortlist_best\": 15}');
+	SELECT residual_grant('en_de', 'guest');
 	SELECT residual_grant('en_de', 'public'); SELECT residual_revoke('en_de', 'public')");
 $node->safe_psql('postgres', "UPDATE residual.model SET owner = 'keeper'");
 $before = $node->safe_psql('postgres', $answers);
 $weights = $node->safe_psql('postgres', $digest);
-$versions = $node->safe_psql('postgres', 'SELECT model, version, active, owner, parameters, bytes, step, configuration FROM residual_versions ORDER BY 1, 2');
+$versions = $node->safe_psql('postgres', 'SELECT model, version, active, owner, parameters, bytes, step, configuration, shortlist FROM residual_versions ORDER BY 1, 2');
 
 # a plain dump into another cluster
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', $dump ], 'pg_dump');
 $other->safe_psql('postgres', 'DROP EXTENSION residual');
 $other->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $other->connstr('postgres'), '-f', $dump ], 'restored');
 is($other->safe_psql('postgres', $digest), $weights, 'the same weights');
-is($other->safe_psql('postgres', 'SELECT model, version, active, owner, parameters, bytes, step, configuration FROM residual_versions ORDER BY 1, 2'),
+is($other->safe_psql('postgres', 'SELECT model, version, active, owner, parameters, bytes, step, configuration, shortlist FROM residual_versions ORDER BY 1, 2'),
 	$versions, 'the same versions, of the same owner');
+is($other->safe_psql('postgres', q{SELECT string_agg(shortlist::text, '' ORDER BY version) FROM residual_versions}), 'truefalse',
+	'one of them with a shortlist');
 is($other->safe_psql('postgres', $answers), $before, 'translations, scores and embeddings are the same to the last bit');
 is((as_role($other, 'guest', "SELECT residual_translate('good night', 'en_de')"))[1], 'gute nacht', 'who was granted the use has it');
 like((as_role($other, 'other_first', "SELECT residual_translate('good night', 'en_de')"))[2], qr/permission denied for model/, 'nobody else has');

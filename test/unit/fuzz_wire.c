@@ -308,7 +308,8 @@ write_checkpoint(RnContext *ctx, RnWriter *out)
 static void
 write_serving(RnContext *ctx, RnWriter *out)
 {
-	static const RnTask tasks[] = {RN_TASK_TRANSLATE, RN_TASK_SCORE, RN_TASK_EMBED, RN_TASK_TOKENIZE, RN_TASK_DETOKENIZE};
+	static const RnTask tasks[] = {RN_TASK_TRANSLATE, RN_TASK_SCORE, RN_TASK_EMBED, RN_TASK_TOKENIZE, RN_TASK_DETOKENIZE,
+	RN_TASK_SHORTLIST};
 	int			i;
 
 	for (i = 0; i < 5; i++)

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "check.h"
+#include "graph/prepared.h"
 #include "test_device.h"
 #include "toy_model.h"
 #include "translate/placeholders.h"
@@ -850,6 +851,242 @@ place_values(RnContext *ctx)
 	return kernels->synchronize(ctx, lane);
 }
 
+/* ---- with a shortlist ---- */
+
+/* frequent: so many ids from 4 on are in every set; beside them a few of each piece. */
+static RnShortlist *
+make_shortlist(int n_frequent, int each)
+{
+	int			vocabulary = toy.config.vocab_size;
+	int32_t    *frequent = malloc(vocabulary * sizeof(int32_t));
+	size_t	   *offsets = malloc((vocabulary + 1) * sizeof(size_t));
+	int32_t    *ids = malloc((size_t) vocabulary * (each + 1) * sizeof(int32_t));
+	RnShortlist *shortlist = NULL;
+	RnContext	ctx;
+	int			e,
+				k;
+
+	rn_context_reset(&ctx);
+	for (k = 0; k < n_frequent; k++)
+		frequent[k] = 4 + k;
+	for (offsets[0] = 0, e = 0; e < vocabulary; e++)
+	{
+		for (k = 0; k < each; k++)
+			ids[offsets[e] + k] = (e * 37 + k * 101) % vocabulary;
+		offsets[e + 1] = offsets[e] + each;
+	}
+	CHECK(rn_shortlist_create(&ctx, vocabulary, frequent, n_frequent, offsets, ids, &shortlist) == RN_OK,
+		  "a shortlist of %d frequent pieces and %d of each: %s", n_frequent, each, ctx.message);
+	free(frequent);
+	free(offsets);
+	free(ids);
+	return shortlist;
+}
+
+/* Answers that are not alike to the bit. */
+static int
+differing(const RnTranslation *a, const RnTranslation *b, int n)
+{
+	int			differ = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (a[i].text == NULL || b[i].text == NULL)
+			differ += a[i].text != b[i].text;
+		else
+			differ += strcmp(a[i].text, b[i].text) != 0 || a[i].tokens != b[i].tokens || a[i].score != b[i].score ||
+				memcmp(a[i].token_scores, b[i].token_scores, a[i].tokens * sizeof(double)) != 0;
+	}
+	return differ;
+}
+
+/* One that holds all pieces changes nothing, to the bit. */
+static void
+test_whole_shortlist(const char *what, const RnSearchOptions *given)
+{
+	RnTranslation with[40 * 4];
+	RnTranslation without[40 * 4];
+	RnSearchOptions options = *given;
+	RnShortlist *shortlist = make_shortlist(toy.config.vocab_size - 4, 0);
+	int			n = 40 * options.n_best;
+	RnContext	ctx;
+
+	options.token_scores = 1;
+	rn_translator_restrict(translator, shortlist);
+	CHECK(translate(&ctx, &options, 40, texts, with) == RN_OK, "%s, with a shortlist: %s", what, ctx.message);
+	options.shortlist = 0;
+	CHECK(translate(&ctx, &options, 40, texts, without) == RN_OK, "%s, and without: %s", what, ctx.message);
+	CHECK(differing(with, without, n) == 0, "%s, of all pieces: %d of %d answers differ", what,
+		  differing(with, without, n), n);
+	rn_translations_free(with, n);
+	rn_translations_free(without, n);
+	rn_translator_restrict(translator, NULL);
+	rn_shortlist_free(shortlist);
+}
+
+static int
+says_another(const RnShortlist *shortlist, RnText source, const RnTranslation *answer)
+{
+	uint64_t	set[64] = {0};
+	int32_t		ids[MAX_LENGTH];
+	int			n = pieces_of(source, ids);
+	int			i;
+
+	rn_shortlist_add(shortlist, ids, n, set);
+	for (i = 0; i < answer->tokens; i++)
+	{
+		if (!(set[answer->ids[i] / 64] >> answer->ids[i] % 64 & 1))
+			return 1;
+	}
+	return 0;
+}
+
+/* Few pieces: nothing else is said, alone or together. */
+static void
+test_strict_shortlist(const char *what, const RnSearchOptions *given)
+{
+	static RnTranslation together[N_TEXTS * 4];
+	static RnTranslation all[N_TEXTS * 4];
+	RnSearchOptions options = *given;
+	RnShortlist *shortlist = make_shortlist(3, 4);
+	int			n = N_TEXTS * options.n_best;
+	RnContext	ctx;
+	int			other_text = 0;
+	int			other_pieces = 0;
+	int			as_before = 0;
+	int			i,
+				k;
+
+	options.token_scores = 1;
+	rn_translator_restrict(translator, shortlist);
+	CHECK(translate(&ctx, &options, N_TEXTS, texts, together) == RN_OK, "%s, strict: %s", what, ctx.message);
+	for (i = 0; i < N_TEXTS; i++)
+	{
+		RnTranslation alone[4];
+
+		if (i % 5 == 0)
+			translate(&ctx, &options, 1, &texts[i], alone);
+		for (k = 0; k < options.n_best; k++)
+		{
+			const RnTranslation *one = &together[i * options.n_best + k];
+
+			other_pieces += one->text != NULL && says_another(shortlist, texts[i], one);
+			other_text += i % 5 == 0 && (one->text == NULL || alone[k].text == NULL ? one->text != alone[k].text :
+										 strcmp(one->text, alone[k].text) != 0);
+		}
+		if (i % 5 == 0)
+			rn_translations_free(alone, options.n_best);
+	}
+	options.shortlist = 0;
+	translate(&ctx, &options, N_TEXTS, texts, all);
+	for (i = 0; i < n; i++)
+		as_before += all[i].text != NULL && together[i].text != NULL && strcmp(all[i].text, together[i].text) == 0;
+	CHECK(other_pieces == 0, "%s: other pieces are said %d times", what, other_pieces);
+	CHECK(other_text <= (sizeof(rn_real) < sizeof(double) ? N_TEXTS * options.n_best / 250 : 0),
+		  "%s: answers do not depend on their batch: %d differ", what, other_text);
+	CHECK(as_before < n / 2, "%s: and where a call says so others may be: %d of %d are alike", what, as_before, n);
+	rn_translations_free(together, n);
+	rn_translations_free(all, n);
+	rn_translator_restrict(translator, NULL);
+	rn_shortlist_free(shortlist);
+}
+
+/* What must be said is said all the same. */
+static void
+test_demanded_shortlist(void)
+{
+	RnShortlist *shortlist = make_shortlist(3, 4);
+	RnTranslation results[20];
+	RnSearchOptions options;
+	RnText		given[20];
+	char		buffers[20][500];
+	RnTerms		own;
+	const RnTerms *of_texts[20];
+	RnText		prefix = text_of("gulze");
+	RnContext	ctx;
+	int			missing = 0;
+	int			i;
+
+	rn_context_reset(&ctx);
+	memset(&own, 0, sizeof(own));
+	rn_terms_set_prefix(&ctx, &own, prefix);
+	for (i = 0; i < 20; i++)
+	{
+		given[i] = with_number(i, buffers[i], sizeof(buffers[i]));
+		of_texts[i] = &own;
+	}
+	rn_search_defaults(&options);
+	options.preserve = 1;
+	terms = of_texts;
+	rn_translator_restrict(translator, shortlist);
+	CHECK(translate(&ctx, &options, 20, given, results) == RN_OK, "strict, with a prefix and numbers: %s", ctx.message);
+	for (i = 0; i < 20; i++)
+	{
+		char		number[16];
+
+		snprintf(number, sizeof(number), "%d", 1000 + 7 * i);
+		missing += results[i].text == NULL || strncmp(results[i].text, "gulze", 5) != 0 ||
+			strstr(results[i].text, number) == NULL;
+	}
+	CHECK(missing == 0, "%d answers lack the prefix or the number", missing);
+	rn_translations_free(results, 20);
+	terms = NULL;
+	rn_terms_free(&own);
+	rn_translator_restrict(translator, NULL);
+	rn_shortlist_free(shortlist);
+}
+
+static void
+test_shortlists(void)
+{
+	RnSearchOptions greedy;
+	RnSearchOptions beam;
+	RnSearchOptions drawn;
+
+	rn_search_defaults(&greedy);
+	greedy.beam = 1;
+	rn_search_defaults(&beam);
+	beam.n_best = 4;
+	drawn = greedy;
+	drawn.sampling = 1;
+	drawn.n_best = 3;
+	test_whole_shortlist("greedy", &greedy);
+	test_whole_shortlist("beam 4", &beam);
+	test_whole_shortlist("drawn", &drawn);
+	test_strict_shortlist("greedy", &greedy);
+	test_strict_shortlist("beam 4", &beam);
+	test_strict_shortlist("drawn", &drawn);
+	test_demanded_shortlist();
+}
+
+/* With weights made ready, where the device has such, and as they are, where it does not need them. */
+static void
+test_all_shortlists(void)
+{
+	static const RnFormat formats[] = {RN_FORMAT_REAL, RN_FORMAT_INT8};
+	const RnParams *params = rn_model_params(toy.model);
+	RnPreparedWeights *prepared;
+	RnContext	ctx;
+	int			i;
+
+	rn_context_reset(&ctx);
+	for (i = 0; i < 2; i++)
+	{
+		if (rn_prepared_size(kernels, params, formats[i]) == 0)
+			continue;
+		if (!CHECK(rn_prepare_weights(&ctx, kernels, lane, params, values, formats[i], &prepared) == RN_OK,
+				   "weights of format %d: %s", (int) formats[i], ctx.message))
+			return;
+		rn_translator_use(translator, prepared);
+		test_shortlists();
+		rn_translator_use(translator, NULL);
+		rn_prepared_free(prepared);
+	}
+	if (rn_prepared_size(kernels, params, RN_FORMAT_REAL) == 0)
+		test_shortlists();
+}
+
 int
 main(void)
 {
@@ -886,6 +1123,7 @@ main(void)
 	test_preserve_batches();
 	test_alignment();
 	test_embeddings();
+	test_all_shortlists();
 	test_stop();
 	rn_translator_free(translator);
 	kernels->release(values, rn_model_params(toy.model)->size * sizeof(rn_real));

@@ -2,12 +2,14 @@
  * search.c
  *		Sentences a second of the search itself, without text or server.
  *
- * usage: search FOLDER tiny|base|deep BEAM BATCH PRECISION SECONDS
+ * usage: [SHORTLIST=n] search FOLDER tiny|base|deep BEAM BATCH PRECISION SECONDS
  *
  * Weights are random, sentences are random ids with the lengths of peer.py;
  * an answer has as many pieces as its batch's longest source, because a model
  * with random weights hardly ever says that it has ended.  FOLDER gets weights
- * and sentences for the peer, and the answers.  Time is the thread's own, the
+ * and sentences for the peer, and the answers.  With SHORTLIST answers are
+ * made of 100 frequent pieces and n of each piece of the source, half of them
+ * among the thousand most frequent, as translations tend to be.  Time is the thread's own, the
  * median over rounds.  One line of JSON.
  */
 #include <math.h>
@@ -17,7 +19,7 @@
 #include <time.h>
 
 #include "kernels/device.h"
-#include "translate/beam.h"
+#include "translate/restriction.h"
 
 #define VOCABULARY	8000
 #define N_SENTENCES	512
@@ -153,8 +155,32 @@ typedef struct Engine
 	RnModel    *model;
 	rn_real    *values;
 	RnDecoder  *decoder;
+	RnShortlist *shortlist;		/* NULL: none */
 	RnSearchOptions options;
 } Engine;
+
+static RnShortlist *
+make_shortlist(int each)
+{
+	enum {FREQUENT = 100, COMMON = 1000};
+	int32_t    *frequent = malloc(FREQUENT * sizeof(int32_t));
+	size_t	   *offsets = malloc((VOCABULARY + 1) * sizeof(size_t));
+	int32_t    *list = malloc((size_t) VOCABULARY * each * sizeof(int32_t));
+	RnShortlist *shortlist;
+	size_t		i;
+
+	for (i = 0; i < FREQUENT; i++)
+		frequent[i] = 4 + (int32_t) i;
+	for (i = 0; i <= VOCABULARY; i++)
+		offsets[i] = i * each;
+	for (i = 0; i < offsets[VOCABULARY]; i++)
+		list[i] = (int32_t) (rn_random_bits(4, RN_RANDOM_SAMPLE, 0, 0, i) % (i % 2 ? COMMON : VOCABULARY));
+	must(rn_shortlist_create(&ctx, VOCABULARY, frequent, FREQUENT, offsets, list, &shortlist));
+	free(frequent);
+	free(offsets);
+	free(list);
+	return shortlist;
+}
 
 static void
 write_answers(FILE *answers, const RnHypotheses *found)
@@ -188,13 +214,18 @@ run_round(Engine *engine, int batch, double limit, FILE *answers)
 	{
 		/* a stride that meets all lengths early */
 		const int	first = (answers != NULL ? i : (i * 7 + 3) % n_batches) * batch;
+		const RnDemand *demands[N_SENTENCES] = {NULL};
+		RnRestriction *restriction = NULL;
 		RnPacked	packed;
 		RnHypotheses found;
 
 		pack(first, batch, &packed, offsets, positions, row_ids, packed_ids);
 		engine->options.max_length = lengths[first + batch - 1];
+		if (engine->shortlist != NULL)
+			must(rn_restriction_create(&ctx, engine->shortlist, &packed, packed_ids, demands, &restriction));
 		must(rn_beam_search(&ctx, engine->decoder, engine->model, engine->kernels, engine->lane, engine->values,
-							&packed, packed_ids, &engine->options, NULL, NULL, &found, NULL));
+							&packed, packed_ids, &engine->options, NULL, restriction, &found, NULL));
+		rn_restriction_free(restriction);
 		if (answers != NULL)
 			write_answers(answers, &found);
 		rn_hypotheses_free(&found);
@@ -252,6 +283,7 @@ main(int argc, char **argv)
 								engine.options.precision == RN_INT8 ? RN_FORMAT_INT8 : RN_FORMAT_REAL, &prepared));
 		rn_decoder_use(engine.decoder, prepared);
 	}
+	engine.shortlist = getenv("SHORTLIST") != NULL ? make_shortlist(atoi(getenv("SHORTLIST"))) : NULL;
 	make_sentences(special.end);
 	write_model(folder, engine.model, engine.values);
 
