@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """CTranslate2 with the weights, sentences and settings that search.c or run.sh left in a folder.
 
-usage: peer.py FOLDER LAYERS HEADS [--type int8] [--beam 1] [--batch 32] [--secs 5] [--check | --column | --singles N]
+usage: peer.py FOLDER LAYERS HEADS [--type int8] [--beam 1] [--batch 32] [--secs 5] [--check | --tune | --column | --singles N]
 
 The answer's length is fixed to the longest source of a batch, as in search.c.  --check compares with
 FOLDER/answers.txt instead of measuring.  Time is the process's own (user and system), the median over rounds.
---column and --singles serve run.sh: sentences of random ids with the lengths of FOLDER/lengths.txt and answers of 17,
-all of them by two translators of one thread, or one after another by one.
+--tune, --column and --singles serve run.sh: sentences of random ids with the lengths of FOLDER/lengths.txt and answers of 17,
+by two translators of one thread, or one after another by one.  --tune prints milliseconds a sentence and batch sizes.
 """
 import argparse
 import json
@@ -70,7 +70,9 @@ def fill_stack(spec, weights, prefix, kinds):
 
 
 def write_model(folder, out, layers, heads, precision):
-    """A Post-LN model whose three embeddings are one matrix."""
+    """A Post-LN model whose three embeddings are one matrix, unless it is there already; the size of its vocabulary."""
+    if os.path.exists(out + "/model.bin"):
+        return next(int(line.split()[1]) for line in open(folder + "/weights.txt") if line.startswith("embed "))
     weights = read_weights(folder)
     vocabulary, d = weights["embed"].shape
     spec = TransformerSpec.from_config((layers, layers), heads, pre_norm=False)
@@ -97,21 +99,34 @@ def batches(folder, size):
 
 
 def columns(folder, vocabulary):
-    """Sentences as run.sh's, longest first, as ours sorts them within a batch."""
+    """Sentences as long as run.sh's; the peer sorts them by length, as ours does."""
     r = random.Random(3)
     lengths = [int(line) for line in open(folder + "/lengths.txt")]
     return [[str(r.randrange(4, vocabulary)) for _ in range(n)] + [END] for n in lengths]
 
 
-def column(a, out, vocabulary):
+def translators(a, out):
     translator = ctranslate2.Translator(out, device="cpu", compute_type=a.type, inter_threads=2, intra_threads=1)
-    sentences = columns(a.folder, vocabulary)
-    run = lambda part: translator.translate_batch(part, beam_size=a.beam, min_decoding_length=17, max_decoding_length=17,
-                                                  max_batch_size=32, length_penalty=1)
-    run(sentences[:64])
+    return lambda part, batch: translator.translate_batch(part, beam_size=a.beam, min_decoding_length=17,
+                                                          max_decoding_length=17, max_batch_size=batch, length_penalty=1)
+
+
+def tune(a, out, vocabulary):
+    run, sentences = translators(a, out), columns(a.folder, vocabulary)[:256]
+    run(sentences[:64], 32)
+    for batch in 8, 16, 32, 64:
+        before = time.process_time()
+        run(sentences, batch)
+        print(1e3 * (time.process_time() - before) / len(sentences), batch)
+
+
+def column(a, out, vocabulary):
+    run, sentences = translators(a, out), columns(a.folder, vocabulary)
+    run(sentences[:64], a.batch)
     before, start = time.process_time(), time.perf_counter()
-    run(sentences)
+    run(sentences, a.batch)
     print(json.dumps({"who": "CTranslate2", "what": "column", "precision": a.type, "beam": a.beam, "rows": len(sentences),
+                      "batch": a.batch, "packed": os.environ.get("CT2_USE_EXPERIMENTAL_PACKED_GEMM", "0"),
                       "seconds": time.perf_counter() - start, "cpu": time.process_time() - before}))
 
 
@@ -137,13 +152,14 @@ def main():
     ap.add_argument("--batch", type=int, default=32)
     ap.add_argument("--secs", type=float, default=5)
     ap.add_argument("--check", action="store_true")
+    ap.add_argument("--tune", action="store_true")
     ap.add_argument("--column", action="store_true")
     ap.add_argument("--singles", type=int, default=0)
     a = ap.parse_args()
     out = f"{a.folder}/ct2-{a.type}"
     vocabulary = write_model(a.folder, out, a.layers, a.heads, a.type)
-    if a.column or a.singles:
-        (column if a.column else singles)(a, out, vocabulary)
+    if a.tune or a.column or a.singles:
+        (tune if a.tune else column if a.column else singles)(a, out, vocabulary)
         return
     translator = ctranslate2.Translator(out, device="cpu", compute_type=a.type, inter_threads=1, intra_threads=1)
     todo = batches(a.folder, a.batch)

@@ -3,14 +3,15 @@
 #
 #   test/bench/translate/run.sh [tiny base deep]      PYTHON: an interpreter with ctranslate2 and numpy (else one is made)
 #
-# ROWS (10000; 1000 is the short mode), BEAMS ("1 4"), ROUNDS (3), PRECISIONS ("int8 float32"), SINGLES (200, for the latency).
+# ROWS (10000 of tiny, 2500 of the others; ROWS=200 ROUNDS=1 SINGLES=20 is the short mode), BEAMS ("1 4"), ROUNDS (2), PRECISIONS
+# (int8, at tiny float32 too), SINGLES (200, for the latency).
 # Both sides have the same weights (random: a model after one step), as many pieces in each sentence, answers of 17 pieces, and
-# two threads that compute.  The peer gets ids; ours cuts the text and joins the pieces.  First the engine alone is checked to
-# give the peer's answers in float32.
+# two threads that compute.  The peer gets ids; ours cuts the text and joins the pieces.  The peer has the batch size, and the
+# packed weights or not, that took it least time on some rows before.  First the engine alone is checked to give the peer's
+# answers in float32.
 cd "$(dirname "$0")/../../.." || exit 1
 . test/setup.sh
 here=test/bench/translate
-rows=${ROWS:-10000}
 if [ -z "${PYTHON:-}" ]; then
 	PYTHON=build/bench/venv/bin/python
 	[ -x "$PYTHON" ] && "$PYTHON" -c 'import ctranslate2' 2>/dev/null ||
@@ -41,13 +42,22 @@ SQL
 
 cpu() { awk -v hz="$(getconf CLK_TCK)" '{sub(/.*\) /, ""); s += ($12 + $13) / hz} END {printf "%.2f", s}' "$@" 2>/dev/null; }
 engine() { query -c "SELECT pid FROM residual_serving"; }
-report() { "$PYTHON" $here/summary.py "$@"; }
+# peer_settings shape precision beam: "CT2_USE_EXPERIMENTAL_PACKED_GEMM=x batch", the best of them
+peer_settings()
+{
+	for packed in 0 1; do
+		CT2_USE_EXPERIMENTAL_PACKED_GEMM=$packed "$PYTHON" $here/peer.py "$WORK/$1" $layers 4 --tune --type $2 --beam $3 |
+			sed "s/$/ CT2_USE_EXPERIMENTAL_PACKED_GEMM=$packed/"
+	done | sort -n | awk 'NR == 1 {print $3, $2}'
+}
 
 for shape in ${@:-tiny base deep}; do
+	rows=${ROWS:-2500} precisions=${PRECISIONS:-int8} begun=$SECONDS
 	case $shape in
-		tiny) layers=4 sizes='"d_model": 128, "d_ffn": 256' ;;
+		tiny) layers=4 sizes='"d_model": 128, "d_ffn": 256' rows=${ROWS:-10000} precisions=${PRECISIONS:-int8 float32} ;;
 		base) layers=6 sizes='"d_model": 512, "d_ffn": 1024' ;;
 		deep) layers=12 sizes='"d_model": 256, "d_ffn": 1024' ;;
+		*) fail "no shape $shape" ;;
 	esac
 	folder=$WORK/$shape
 	mkdir "$folder"
@@ -58,18 +68,23 @@ for shape in ${@:-tiny base deep}; do
 		WHERE m.name = '$shape' ORDER BY w.tensor, w.part" | "$PYTHON" $here/export.py "$folder" || exit 1
 	query -c "SELECT cardinality(residual_tokenize(en, '$shape')) FROM sentences WHERE n <= $rows" >"$folder/lengths.txt"
 	: >"$folder/results.jsonl"
-	for round in $(seq ${ROUNDS:-3}); do
-		for precision in ${PRECISIONS:-int8 float32}; do
-			for beam in ${BEAMS:-1 4}; do
-				options="{\"beam\": $beam, \"precision\": \"$precision\", \"max_length\": 17}"
-				query -c "SELECT count(residual_translate(en, '$shape', '$options')) FROM sentences WHERE n <= 64" >/dev/null
+	for precision in $precisions; do
+		for beam in ${BEAMS:-1 4}; do
+			options="{\"beam\": $beam, \"precision\": \"$precision\", \"max_length\": 17}"
+			translate="SELECT count(residual_translate(en, '$shape', '$options')) FROM sentences WHERE n <="
+			settings=$(peer_settings $shape $precision $beam)
+			[ -n "$settings" ] || fail "the peer does not run"
+			for round in $(seq "${ROUNDS:-2}"); do
+				query -c "$translate 64" >/dev/null
 				pid=$(engine)
 				before=$(cpu "/proc/$pid/stat")
-				seconds=$( { time query -c "SELECT count(residual_translate(en, '$shape', '$options')) FROM sentences WHERE n <= $rows" >/dev/null; } 2>&1 |
+				seconds=$( { time query -c "$translate $rows" >/dev/null; } 2>&1 |
 					awk '/^real/ {split($2, t, "[ms]"); print 60 * t[1] + t[2]}')
+				[ "$pid" = "$(engine)" ] || fail "the engine did not stay"
 				printf '{"who": "residual", "what": "column", "precision": "%s", "beam": %d, "rows": %d, "seconds": %s, "cpu": %s}\n' $precision $beam \
 					$rows "$seconds" "$(awk -v a="$before" -v b="$(cpu "/proc/$pid/stat")" 'BEGIN {print b - a}')" >>"$folder/results.jsonl"
-				"$PYTHON" $here/peer.py "$folder" $layers 4 --column --type $precision --beam $beam >>"$folder/results.jsonl" || exit 1
+				env ${settings% *} "$PYTHON" $here/peer.py "$folder" $layers 4 --column --type $precision --beam $beam \
+					--batch ${settings#* } >>"$folder/results.jsonl" || exit 1
 			done
 		done
 	done
@@ -84,12 +99,13 @@ for shape in ${@:-tiny base deep}; do
 	one=$(awk '/^RssAnon/ {print $2}' "/proc/$(engine)/status")
 	for session in $(seq 20); do
 		psql -XqAt -c "SELECT count(residual_translate(en, '$shape', '{\"beam\": 1, \"precision\": \"int8\", \"max_length\": 17}')) FROM sentences
-			WHERE n % 20 = $session - 1 AND n <= $rows / 5" >/dev/null &
+			WHERE n % 20 = $session - 1 AND n <= 2000 AND n <= $rows" >/dev/null &
 		sessions="$sessions $!"
 	done
 	wait $sessions
 	sessions=
 	many=$(awk '/^RssAnon/ {print $2}' "/proc/$(engine)/status")
 	printf '{"who": "residual", "what": "memory", "one": %d, "twenty": %d}\n' $((one / 1024)) $((many / 1024)) >>"$folder/results.jsonl"
-	report "$shape" "$folder"
+	"$PYTHON" $here/summary.py "$shape" "$folder"
+	echo "       ($rows rows, in all $((SECONDS - begun)) s)"
 done

@@ -12,12 +12,15 @@ def median(who, precision, beam, key):
                              r["precision"] == precision and r["beam"] == beam)
 
 
-print(f"{shape:6} {'precision':9} {'beam':>4} {'ours/s':>8} {'peer/s':>8} {'ratio':>6} {'ms of CPU a sentence':>21} {'ratio':>6}")
+print(f"{shape:6} {'precision':9} {'beam':>4} {'ours/s':>8} {'peer/s':>8} {'ratio':>6} {'ms of CPU a sentence':>21} {'ratio':>6}  the peer's batch, packed")
 for precision, beam in dict.fromkeys((r["precision"], r["beam"]) for r in rows if r["what"] == "column"):
     n = next(r["rows"] for r in rows if r["what"] == "column")
+    settings = next(r for r in rows if r["what"] == "column" and r["who"] == "CTranslate2" and
+                    (r["precision"], r["beam"]) == (precision, beam))
     ours, peer = (median(who, precision, beam, "seconds") for who in ("residual", "CTranslate2"))
     cpu, peer_cpu = (1e3 * median(who, precision, beam, "cpu") / n for who in ("residual", "CTranslate2"))
-    print(f"{'':6} {precision:9} {beam:4} {n / ours:8.0f} {n / peer:8.0f} {peer / ours:6.2f} {cpu:10.3f} {peer_cpu:10.3f} {peer_cpu / cpu:6.2f}")
+    print(f"{'':6} {precision:9} {beam:4} {n / ours:8.0f} {n / peer:8.0f} {peer / ours:6.2f} {cpu:10.3f} {peer_cpu:10.3f} {peer_cpu / cpu:6.2f}  "
+          f"{settings['batch']}, {'yes' if settings['packed'] == '1' else 'no'}")
 singles = sorted(float(line) for line in open(folder + "/singles.txt"))
 peer = next(r for r in rows if r["what"] == "singles")
 print(f"{'':6} one sentence, ms: p50 {singles[len(singles) // 2]:.2f} p99 {singles[int(len(singles) * .99)]:.2f}, "
