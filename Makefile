@@ -170,6 +170,7 @@ ENGINE_OBJS = \
 	src/train/packer.o \
 	src/train/trainer.o \
 	src/train/step.o \
+	src/train/settle.o \
 	src/train/ranks.o \
 	src/train/plane.o \
 	src/train/schedule.o \

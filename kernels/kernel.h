@@ -7,14 +7,17 @@
  * of one thread, on CUDA a stream.  Kernels of one lane run in order; they
  * return nothing, what went wrong on a device is told by synchronize.
  * Matrices are row-major; "ld" is the distance of two rows in elements.
+ * Nothing waits for a device but copies to the host, synchronize and what says
+ * so: decisions over a step of training are made there (RnDecision).
  *
  * One rule of accumulation: forward kernels overwrite.  Backward kernels add
  * into parameter gradients always, and into activation gradients when the
  * caller says so (accumulate); else they overwrite, so that nobody has to
  * clear memory first.  A NULL gradient is not wanted.
  *
- * Arrays of rn_real and single ones are device memory; arrays of integers,
- * RnPacked and what they point to are host memory, and free on return.
+ * Arrays of rn_real and double and single ones are device memory; arrays of
+ * integers, RnPacked and what they point to are host memory, and free on
+ * return.
  *
  * Any count may be 0.
  *
@@ -300,9 +303,9 @@ typedef struct RnLossArgs
 	int			variant;
 	int			gradient;
 	double		gradient_scale; /* 1 / target tokens of the whole update */
+	const double *loss_scale;	/* [1] times this, or NULL (1) */
 	rn_real    *row_nll;		/* [rows] -lp[target], or NULL */
-	double	   *loss_sum;		/* added to, on the host; valid after synchronize */
-	double	   *nll_sum;		/* added to */
+	double	   *sums;			/* [2] loss and nll are added, or NULL */
 } RnLossArgs;
 
 /*
@@ -322,6 +325,68 @@ typedef struct RnGatherArgs
 	rn_real    *y;				/* [rows, cols] */
 } RnGatherArgs;
 
+/* Losses are scaled by powers of 2 between these (Micikevicius et al. 2018, section 3.2). */
+#define RN_LOSS_EXPONENT_START	7
+#define RN_LOSS_EXPONENT_LEAST	(-16)
+#define RN_LOSS_EXPONENT_MOST	24
+
+typedef enum RnHalt
+{
+	RN_HALT_NONE = 0,
+	RN_HALT_LOSS,				/* is not a finite number */
+	RN_HALT_GRADIENT
+} RnHalt;
+
+/*
+ * What was decided over a step, and what it was like.  It lies in device
+ * memory: decide writes it, loss and adam read it, and nobody need wait for a
+ * norm to go on.  Who holds the gradients in the end decides alike: the values
+ * follow from them, from the sums of losses and from the decision before.
+ */
+typedef struct RnDecision
+{
+	/* for adam */
+	double		mean_scale;		/* makes the mean of the summed gradient */
+	double		gradient_scale; /* and clips */
+	double		learning_rate;
+	double		rate;			/* learning_rate, corrected for the number of updates */
+	double		root;			/* likewise, of sqrt(v) */
+	int32_t		skip;			/* the update is not made */
+
+	/* from step to step */
+	int32_t		halted;			/* RnHalt: no more updates, until the host has cleared it */
+	int32_t		loss_exponent;
+	int32_t		good_steps;		/* since it changed */
+	double		loss_scale;		/* 2^loss_exponent where losses are scaled, else 1 */
+	int64_t		updates;		/* made */
+
+	/* what the host reads now and then */
+	double		loss;			/* sums of the steps since the first one told of */
+	double		nll;
+	double		norm;			/* of the last update's mean gradient, before clipping */
+	int32_t		steps;			/* told of; the last one is that which halted, if any has */
+	int32_t		skipped;		/* of them, as the scaled gradient was too large */
+} RnDecision;
+
+/* A step, between the sum of its gradients and the update. */
+typedef struct RnDecideArgs
+{
+	int			n_squares;
+	const double *squares;		/* [n_squares] of the parts of the summed gradient; added in order */
+	int			n_sums;
+	double	   *sums;			/* [n_sums, 2] of losses and nll; added in order, then cleared */
+	double		gradient_scale; /* that of the losses, but for decision->loss_scale */
+	double		target_tokens;
+	double		clip_norm;		/* 0: none */
+	double		learning_rate;
+	double		beta1;
+	double		beta2;
+	int			fairseq;		/* epsilon added before the bias correction of v */
+	int			scaling;		/* losses are scaled */
+	int			first;			/* the host has read what the steps before were like */
+	RnDecision *decision;
+} RnDecideArgs;
+
 /* Kingma & Ba 2015, decoupled decay (Loshchilov & Hutter 2019). */
 typedef struct RnAdamArgs
 {
@@ -330,14 +395,11 @@ typedef struct RnAdamArgs
 	rn_real    *gradient;		/* set to 0 afterwards */
 	rn_real    *first;			/* m */
 	rn_real    *second;			/* v */
-	double		gradient_scale; /* clipping, mean over accumulated batches */
-	double		learning_rate;
+	const RnDecision *decision;
 	double		beta1;
 	double		beta2;
 	double		epsilon;
 	double		weight_decay;
-	int64_t		update;			/* from 1 */
-	int			fairseq;		/* epsilon added before the bias correction of v */
 	rn_real    *change;			/* [n] the step just made, or NULL */
 } RnAdamArgs;
 
@@ -360,6 +422,7 @@ typedef struct RnKernels
 	int			host_memory;	/* device memory is the host's: nothing need be copied to be read */
 	int			lanes;			/* that may work at once; 0: any number */
 	int			pass_rows;		/* of a pass in training: enough to keep a lane busy */
+	int			steps_ahead;	/* of training that may be under way before one is waited for; 1: each is */
 	int			loss_scaling;	/* products have few small numbers: small gradients need a scale */
 	int64_t		memory;			/* bytes that may be allocated; 0: whatever the host has */
 
@@ -390,6 +453,9 @@ typedef struct RnKernels
 	void		(*copy) (RnLane *lane, void *to, const void *from, size_t bytes);
 	void		(*zero) (RnLane *lane, void *memory, size_t bytes);
 	RnStatus	(*synchronize) (RnContext *ctx, RnLane *lane);
+
+	/* What is known to have gone wrong, without waiting: memory that was refused, above all. */
+	RnStatus	(*look) (RnContext *ctx, RnLane *lane);
 
 	/* C = alpha op(A) op(B) + beta C, op(A) [m, k], op(B) [k, n]; beta 0 does not read C */
 	void		(*product) (RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
@@ -439,9 +505,10 @@ typedef struct RnKernels
 	/* *out += sum x y */
 	void		(*dot_add) (RnLane *lane, size_t n, const rn_real *x, const rn_real *y, rn_real *out);
 
-	/* *out (host, valid after synchronize) = sum of squares, in double */
+	/* *out = sum of squares, in double */
 	void		(*sum_squares) (RnLane *lane, size_t n, const rn_real *x, double *out);
 
+	void		(*decide) (RnLane *lane, const RnDecideArgs *args);
 	void		(*adam) (RnLane *lane, const RnAdamArgs *args);
 
 	void		(*gather) (RnLane *lane, const RnGatherArgs *args);

@@ -1,13 +1,36 @@
 /*
  * adam.c
- *		Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov &
- *		Hutter 2019).
+ *		What becomes of a step, and Adam (Kingma & Ba 2015) with decoupled
+ *		weight decay (Loshchilov & Hutter 2019).
  *
  * kernels/cpu/adam.c
  */
 #include "kernels/cpu/cpu.h"
 
+#include <string.h>
+
 #include "kernels/cpu/vector.h"
+#include "kernels/decide.h"
+
+void
+rn_cpu_decide(RnLane *lane, const RnDecideArgs *args)
+{
+	double		squares = 0;
+	double		loss = 0;
+	double		nll = 0;
+	int			i;
+
+	(void) lane;
+	for (i = 0; i < args->n_squares; i++)
+		squares += args->squares[i];
+	for (i = 0; i < args->n_sums; i++)
+	{
+		loss += args->sums[2 * i];
+		nll += args->sums[2 * i + 1];
+		args->sums[2 * i] = args->sums[2 * i + 1] = 0;
+	}
+	rn_decide(args, squares, loss, nll);
+}
 
 /*
  *		m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
@@ -15,26 +38,32 @@
  *
  * with rate = learning rate / (1 - beta1^t), and root = 1 / sqrt(1 - beta2^t).
  * In fairseq's form epsilon is not divided by root: rate takes sqrt(1 - beta2^t)
- * and root is 1.
+ * and root is 1.  An update that is not made clears the gradient all the same.
  */
 void
 rn_cpu_adam(RnLane *lane, const RnAdamArgs *args)
 {
-	const double correction1 = 1.0 - pow(args->beta1, (double) args->update);
-	const double correction2 = sqrt(1.0 - pow(args->beta2, (double) args->update));
-	const rn_real rate = (rn_real) (args->learning_rate / correction1 * (args->fairseq ? correction2 : 1.0));
-	const rn_real root = (rn_real) (args->fairseq ? 1.0 : 1.0 / correction2);
-	const rn_real decay = (rn_real) (args->learning_rate * args->weight_decay);
+	const RnDecision *decision = args->decision;
+	const rn_real rate = (rn_real) decision->rate;
+	const rn_real root = (rn_real) decision->root;
+	const rn_real decay = (rn_real) (decision->learning_rate * args->weight_decay);
 	const rn_real epsilon = (rn_real) args->epsilon;
 	const rn_real beta1 = (rn_real) args->beta1;
 	const rn_real beta2 = (rn_real) args->beta2;
 	const rn_real rest1 = (rn_real) (1.0 - args->beta1);
 	const rn_real rest2 = (rn_real) (1.0 - args->beta2);
-	const rn_real scale = (rn_real) args->gradient_scale;
+	const rn_real scale = (rn_real) decision->gradient_scale;
 	const size_t run = (size_t) 1 << 30;
 	size_t		at;
 
 	(void) lane;
+	if (decision->skip)
+	{
+		memset(args->gradient, 0, args->n * sizeof(rn_real));
+		if (args->change != NULL)
+			memset(args->change, 0, args->n * sizeof(rn_real));
+		return;
+	}
 	for (at = 0; at < args->n; at += run)
 	{
 		const int	count = (int) RN_MIN(args->n - at, run);

@@ -82,6 +82,7 @@ extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 #define rn_cpu_weighted_add			RN_AT_LEVEL(rn_cpu_weighted_add)
 #define rn_cpu_dot_add				RN_AT_LEVEL(rn_cpu_dot_add)
 #define rn_cpu_sum_squares			RN_AT_LEVEL(rn_cpu_sum_squares)
+#define rn_cpu_decide				RN_AT_LEVEL(rn_cpu_decide)
 #define rn_cpu_adam					RN_AT_LEVEL(rn_cpu_adam)
 #define rn_cpu_gather				RN_AT_LEVEL(rn_cpu_gather)
 #define rn_cpu_top_k				RN_AT_LEVEL(rn_cpu_top_k)
@@ -124,6 +125,7 @@ extern void rn_cpu_weighted_add(RnLane *lane, size_t n, const rn_real *weight, c
 								rn_real *y);
 extern void rn_cpu_dot_add(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, rn_real *out);
 extern void rn_cpu_sum_squares(RnLane *lane, size_t n, const rn_real *x, double *out);
+extern void rn_cpu_decide(RnLane *lane, const RnDecideArgs *args);
 extern void rn_cpu_adam(RnLane *lane, const RnAdamArgs *args);
 extern void rn_cpu_gather(RnLane *lane, const RnGatherArgs *args);
 extern void rn_cpu_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned,

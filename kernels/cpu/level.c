@@ -25,6 +25,7 @@ description(void)
 	.real_size = (int) sizeof(rn_real), \
 	.host_memory = 1, \
 	.pass_rows = 512, \
+	.steps_ahead = 1, \
 	.name = "cpu", \
 	.lane_create = rn_cpu_lane_create, \
 	.lane_free = rn_cpu_lane_free, \
@@ -38,6 +39,7 @@ description(void)
 	.copy = rn_cpu_copy, \
 	.zero = rn_cpu_zero, \
 	.synchronize = rn_cpu_synchronize, \
+	.look = rn_cpu_synchronize, \
 	.prepared_bytes = rn_cpu_prepared_bytes, \
 	.discard = rn_cpu_discard, \
 	.prepared_product = rn_cpu_prepared_product, \
@@ -58,6 +60,7 @@ description(void)
 	.weighted_add = rn_cpu_weighted_add, \
 	.dot_add = rn_cpu_dot_add, \
 	.sum_squares = rn_cpu_sum_squares, \
+	.decide = rn_cpu_decide, \
 	.adam = rn_cpu_adam, \
 	.gather = rn_cpu_gather, \
 	.top_k = rn_cpu_top_k

@@ -73,6 +73,9 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 	const double every = args->variant == 0 ? (args->cols > 1 ? args->smoothing / (args->cols - 1.0) : 0.0) :
 		args->smoothing / args->cols;
 	const double own = 1.0 - every * args->cols;
+	const double scale = args->loss_scale != NULL ? args->gradient_scale * *args->loss_scale : args->gradient_scale;
+	double		unused[2] = {0, 0};
+	double	   *sums = args->sums != NULL ? args->sums : unused;
 	int			i;
 
 	(void) lane;
@@ -88,20 +91,20 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 		const double lse = log(sum);	/* less the maximum, as are the logits */
 		const double nll = lse - target_logit;
 
-		*args->nll_sum += nll;
-		*args->loss_sum += own * nll + every * (args->cols * lse - sum_logits);
+		sums[0] += own * nll + every * (args->cols * lse - sum_logits);
+		sums[1] += nll;
 		if (args->row_nll != NULL)
 			args->row_nll[i] = (rn_real) nll;
 		if (args->gradient)
 		{
-			const rn_real factor = (rn_real) (args->gradient_scale / sum);
-			const rn_real less = (rn_real) (args->gradient_scale * every);
+			const rn_real factor = (rn_real) (scale / sum);
+			const rn_real less = (rn_real) (scale * every);
 
 			RN_VECTORS(j, n, args->cols,
 			{
 				vector_store(logits + j, factor * vector_load(logits + j, n) - less, n);
 			});
-			*target -= (rn_real) (args->gradient_scale * own);
+			*target -= (rn_real) (scale * own);
 		}
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * adam.cu
- *		Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov &
- *		Hutter 2019).
+ *		What becomes of a step, and Adam (Kingma & Ba 2015) with decoupled
+ *		weight decay (Loshchilov & Hutter 2019).
  *
  * kernels/cuda/adam.cu
  */
@@ -9,9 +9,45 @@
 
 #include <math.h>
 
+#include "kernels/decide.h"
+
 #define THREADS		256
 
-/* As RnAdamArgs, with what depends on the update alone worked out. */
+/* ---- what becomes of a step ---- */
+
+/* One warp; sums have a fixed order. */
+static __global__ void
+__launch_bounds__(RN_WARP) decide_kernel(RnDecideArgs args)
+{
+	double		squares = 0.0;
+	double		loss = 0.0;
+	double		nll = 0.0;
+	int			i;
+
+	for (i = threadIdx.x; i < args.n_squares; i += RN_WARP)
+		squares += args.squares[i];
+	squares = warp_sum(squares);
+	if (threadIdx.x > 0)
+		return;
+	for (i = 0; i < args.n_sums; i++)
+	{
+		loss += args.sums[2 * i];
+		nll += args.sums[2 * i + 1];
+		args.sums[2 * i] = args.sums[2 * i + 1] = 0.0;
+	}
+	rn_decide(&args, squares, loss, nll);
+}
+
+void
+rn_cuda_decide(RnLane *lane, const RnDecideArgs *args)
+{
+	RN_LAUNCH(decide_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), *args);
+	rn_cuda_launched(lane, "decide");
+}
+
+/* ---- Adam ---- */
+
+/* As RnAdamArgs. */
 typedef struct Adam
 {
 	size_t		n;
@@ -20,14 +56,12 @@ typedef struct Adam
 	rn_real    *first;
 	rn_real    *second;
 	rn_real    *change;
-	rn_real		scale;
+	const RnDecision *decision;
 	rn_real		beta1;
 	rn_real		beta2;
 	rn_real		rest1;			/* 1 - beta1 */
 	rn_real		rest2;
-	rn_real		rate;
-	rn_real		root;
-	rn_real		decay;
+	double		weight_decay;
 	rn_real		epsilon;
 } Adam;
 
@@ -37,7 +71,7 @@ typedef struct Adam
  *
  * with rate = learning rate / (1 - beta1^t), and root = 1 / sqrt(1 - beta2^t).
  * In fairseq's form epsilon is not divided by root: rate takes sqrt(1 - beta2^t)
- * and root is 1.
+ * and root is 1.  An update that is not made clears the gradient all the same.
  */
 static __global__ void
 __launch_bounds__(THREADS) adam_kernel(Adam a)
@@ -46,12 +80,23 @@ __launch_bounds__(THREADS) adam_kernel(Adam a)
 
 	if (i >= a.n)
 		return;
+	if (a.decision->skip)
+	{
+		a.gradient[i] = 0;
+		if (a.change != NULL)
+			a.change[i] = 0;
+		return;
+	}
 
-	const rn_real g = a.scale * a.gradient[i];
+	const rn_real scale = (rn_real) a.decision->gradient_scale;
+	const rn_real rate = (rn_real) a.decision->rate;
+	const rn_real root = (rn_real) a.decision->root;
+	const rn_real decay = (rn_real) (a.decision->learning_rate * a.weight_decay);
+	const rn_real g = scale * a.gradient[i];
 	const rn_real m = a.beta1 * a.first[i] + a.rest1 * g;
 	const rn_real v = a.beta2 * a.second[i] + a.rest2 * g * g;
 	const rn_real w = a.value[i];
-	const rn_real step = -a.rate * m / (sqrt(v) * a.root + a.epsilon) - a.decay * w;
+	const rn_real step = -rate * m / (sqrt(v) * root + a.epsilon) - decay * w;
 
 	a.first[i] = m;
 	a.second[i] = v;
@@ -64,8 +109,6 @@ __launch_bounds__(THREADS) adam_kernel(Adam a)
 void
 rn_cuda_adam(RnLane *lane, const RnAdamArgs *args)
 {
-	const double correction1 = 1.0 - pow(args->beta1, (double) args->update);
-	const double correction2 = sqrt(1.0 - pow(args->beta2, (double) args->update));
 	Adam		a;
 
 	if (args->n == 0)
@@ -76,14 +119,12 @@ rn_cuda_adam(RnLane *lane, const RnAdamArgs *args)
 	a.first = args->first;
 	a.second = args->second;
 	a.change = args->change;
-	a.scale = (rn_real) args->gradient_scale;
+	a.decision = args->decision;
 	a.beta1 = (rn_real) args->beta1;
 	a.beta2 = (rn_real) args->beta2;
 	a.rest1 = (rn_real) (1.0 - args->beta1);
 	a.rest2 = (rn_real) (1.0 - args->beta2);
-	a.rate = (rn_real) (args->learning_rate / correction1 * (args->fairseq ? correction2 : 1.0));
-	a.root = (rn_real) (args->fairseq ? 1.0 : 1.0 / correction2);
-	a.decay = (rn_real) (args->learning_rate * args->weight_decay);
+	a.weight_decay = args->weight_decay;
 	a.epsilon = (rn_real) args->epsilon;
 	RN_LAUNCH(adam_kernel, rn_blocks(args->n, THREADS), THREADS, 0, rn_lane_stream(lane), a);
 	rn_cuda_launched(lane, "adam");

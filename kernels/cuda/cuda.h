@@ -85,15 +85,8 @@ rn_lane_integers(RnLane *lane, const int32_t *host, size_t n)
 	return (const int32_t *) rn_lane_upload(lane, host, n * sizeof(int32_t));
 }
 
-/* mirror.cu: what becomes of a result when it has arrived. */
-typedef enum RnArrival
-{
-	RN_ARRIVE_BYTES,			/* copied */
-	RN_ARRIVE_SUM				/* doubles, added to those that are there */
-} RnArrival;
-
-/* Device memory for a result that synchronize brings to the host; NULL as above. */
-extern void *rn_lane_result(RnLane *lane, void *host, size_t bytes, RnArrival arrival);
+/* mirror.cu: device memory for a result that synchronize brings to the host; NULL as above. */
+extern void *rn_lane_result(RnLane *lane, void *host, size_t bytes);
 
 /* mirror.cu: for lane.cu. */
 extern void rn_lane_uploads_settled(RnLane *lane);
@@ -133,6 +126,7 @@ extern void rn_cuda_copy_out(RnLane *lane, void *host, const void *device, size_
 extern void rn_cuda_copy(RnLane *lane, void *to, const void *from, size_t bytes);
 extern void rn_cuda_zero(RnLane *lane, void *memory, size_t bytes);
 extern RnStatus rn_cuda_synchronize(RnContext *ctx, RnLane *lane);
+extern RnStatus rn_cuda_look(RnContext *ctx, RnLane *lane);
 
 /* one file each: product, sum, pointwise, norm, embed, attention, decode, loss, gather, top_k, adam */
 extern void rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
@@ -158,6 +152,7 @@ extern void rn_cuda_weighted_add(RnLane *lane, size_t n, const rn_real *weight, 
 								 rn_real *y);
 extern void rn_cuda_dot_add(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, rn_real *out);
 extern void rn_cuda_sum_squares(RnLane *lane, size_t n, const rn_real *x, double *out);
+extern void rn_cuda_decide(RnLane *lane, const RnDecideArgs *args);
 extern void rn_cuda_adam(RnLane *lane, const RnAdamArgs *args);
 extern void rn_cuda_gather(RnLane *lane, const RnGatherArgs *args);
 extern void rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, const int32_t *banned,

@@ -15,6 +15,9 @@
 /* What is left for others, in parts of a hundred of what is free, where no limit is given. */
 #define SHARE_FREE	20
 
+/* Of training: so many waits are saved, and what a step was like is known so much later. */
+#define STEPS_AHEAD	16
+
 /* The device that this process opened. */
 static int	opened = -1;
 static char description[160];
@@ -83,6 +86,7 @@ make_table(void)
 	table.real_size = sizeof(rn_real);
 	table.lanes = 1;
 	table.pass_rows = 8192;
+	table.steps_ahead = STEPS_AHEAD;
 	table.name = "cuda";
 	table.description = describe_device;
 	table.lane_create = rn_cuda_lane_create;
@@ -97,6 +101,7 @@ make_table(void)
 	table.copy = rn_cuda_copy;
 	table.zero = rn_cuda_zero;
 	table.synchronize = rn_cuda_synchronize;
+	table.look = rn_cuda_look;
 	table.product = rn_cuda_product;
 	table.prepared_bytes = prepared_bytes;
 	table.prepare = prepare;
@@ -120,6 +125,7 @@ make_table(void)
 	table.weighted_add = rn_cuda_weighted_add;
 	table.dot_add = rn_cuda_dot_add;
 	table.sum_squares = rn_cuda_sum_squares;
+	table.decide = rn_cuda_decide;
 	table.adam = rn_cuda_adam;
 	table.gather = rn_cuda_gather;
 	table.top_k = rn_cuda_top_k;

@@ -64,14 +64,21 @@ check(RnContext *ctx, cudaError_t error, size_t bytes, const char *what)
 RnStatus
 rn_cuda_synchronize(RnContext *ctx, RnLane *lane)
 {
-	const size_t refused = lane->refused;
 	cudaError_t error;
 
 	rn_lane_results_fetch(lane);
 	error = cudaStreamSynchronize(rn_lane_stream(lane));
 	rn_cuda_ok(lane, error, "waiting for the GPU");
-	rn_lane_results_deliver(lane, lane->failed == cudaSuccess && refused == 0);
+	rn_lane_results_deliver(lane, lane->failed == cudaSuccess && lane->refused == 0);
 	rn_lane_uploads_settled(lane);
+	return rn_cuda_look(ctx, lane);
+}
+
+RnStatus
+rn_cuda_look(RnContext *ctx, RnLane *lane)
+{
+	const size_t refused = lane->refused;
+
 	lane->refused = 0;
 	if (lane->failed != cudaSuccess)
 	{

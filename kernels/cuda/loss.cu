@@ -20,7 +20,8 @@ typedef struct Loss
 	double		own;			/* w and u below */
 	double		every;
 	int			gradient;
-	rn_real		gradient_scale;
+	double		gradient_scale;
+	const double *loss_scale;	/* [1] or NULL */
 	rn_real    *row_nll;
 	double	   *row_losses;		/* [rows][2] loss, nll */
 } Loss;
@@ -68,9 +69,10 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 	}
 	if (l.gradient)
 	{
-		const rn_real factor = (rn_real) (l.gradient_scale / sum);
-		const rn_real less = (rn_real) (l.gradient_scale * l.every);
-		const rn_real own = (rn_real) (l.gradient_scale * l.own);
+		const double scale = l.loss_scale != NULL ? l.gradient_scale * *l.loss_scale : l.gradient_scale;
+		const rn_real factor = (rn_real) (scale / sum);
+		const rn_real less = (rn_real) (scale * l.every);
+		const rn_real own = (rn_real) (scale * l.own);
 
 		for (j = threadIdx.x; j < l.cols; j += blockDim.x)
 			logits[j] = factor * exp(logits[j] - maximum) - less - (j == target ? own : 0);
@@ -78,7 +80,7 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 }
 
 static __global__ void
-__launch_bounds__(RN_WARP) loss_end_kernel(int rows, const double *row_losses, double *total_loss, double *total_nll)
+__launch_bounds__(RN_WARP) loss_end_kernel(int rows, const double *row_losses, double *sums)
 {
 	double		loss = 0.0;
 	double		nll = 0.0;
@@ -93,15 +95,14 @@ __launch_bounds__(RN_WARP) loss_end_kernel(int rows, const double *row_losses, d
 	nll = warp_sum(nll);
 	if (threadIdx.x == 0)
 	{
-		*total_loss = loss;
-		*total_nll = nll;
+		sums[0] += loss;
+		sums[1] += nll;
 	}
 }
 
 void
 rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 {
-	double	   *totals[2];
 	Loss		l;
 
 	if (args->rows <= 0 || args->cols <= 0)
@@ -112,15 +113,15 @@ rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 		args->smoothing / args->cols;
 	l.own = 1.0 - l.every * args->cols;
 	l.gradient = args->gradient;
-	l.gradient_scale = (rn_real) args->gradient_scale;
+	l.gradient_scale = args->gradient_scale;
+	l.loss_scale = args->loss_scale;
 	l.row_nll = args->row_nll;
 	l.targets = rn_lane_integers(lane, args->targets, (size_t) args->rows);
 	l.row_losses = (double *) rn_lane_scratch(lane, 2 * (size_t) args->rows * sizeof(double));
-	totals[0] = (double *) rn_lane_result(lane, args->loss_sum, sizeof(double), RN_ARRIVE_SUM);
-	totals[1] = (double *) rn_lane_result(lane, args->nll_sum, sizeof(double), RN_ARRIVE_SUM);
-	if (l.targets == NULL || l.row_losses == NULL || totals[0] == NULL || totals[1] == NULL)
+	if (l.targets == NULL || l.row_losses == NULL)
 		return;
 	RN_LAUNCH(loss_kernel, (unsigned) args->rows, rn_row_threads(args->cols, THREADS), 0, rn_lane_stream(lane), l);
-	RN_LAUNCH(loss_end_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), args->rows, l.row_losses, totals[0], totals[1]);
+	if (args->sums != NULL)
+		RN_LAUNCH(loss_end_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), args->rows, l.row_losses, args->sums);
 	rn_cuda_launched(lane, "loss");
 }

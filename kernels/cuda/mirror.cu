@@ -37,7 +37,6 @@ typedef struct Entry
 	size_t		bytes;
 	char	   *mirrored;		/* in the chunk's pinned half */
 	char	   *device;
-	RnArrival	arrival;		/* of results */
 } Entry;
 
 struct RnMirror
@@ -219,14 +218,13 @@ rn_lane_uploads_settled(RnLane *lane)
 /* ---- towards the host ---- */
 
 void *
-rn_lane_result(RnLane *lane, void *host, size_t bytes, RnArrival arrival)
+rn_lane_result(RnLane *lane, void *host, size_t bytes)
 {
 	Entry	   *entry = lane->failed == cudaSuccess ? add_entry(lane, &lane->results, bytes) : NULL;
 
 	if (entry == NULL)
 		return NULL;
 	entry->host = host;
-	entry->arrival = arrival;
 	return entry->device;
 }
 
@@ -248,7 +246,6 @@ void
 rn_lane_results_deliver(RnLane *lane, bool arrived)
 {
 	int			i;
-	size_t		j;
 
 	if (lane->results == NULL)
 		return;
@@ -256,11 +253,7 @@ rn_lane_results_deliver(RnLane *lane, bool arrived)
 	{
 		const Entry *entry = &lane->results->entries[i];
 
-		if (entry->arrival == RN_ARRIVE_BYTES)
-			memcpy(entry->host, entry->mirrored, entry->bytes);
-		else
-			for (j = 0; j < entry->bytes / sizeof(double); j++)
-				((double *) entry->host)[j] += ((const double *) entry->mirrored)[j];
+		memcpy(entry->host, entry->mirrored, entry->bytes);
 	}
 	forget(lane->results);
 }

@@ -112,10 +112,7 @@ rn_cuda_dot_add(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, rn_r
 void
 rn_cuda_sum_squares(RnLane *lane, size_t n, const rn_real *x, double *out)
 {
-	double	   *total = (double *) rn_lane_result(lane, out, sizeof(double), RN_ARRIVE_BYTES);
-
-	if (total != NULL)
-		dot(lane, n, x, x, total, NULL);
+	dot(lane, n, x, x, out, NULL);
 }
 
 /* ---- gradients of biases ---- */

@@ -135,8 +135,8 @@ rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, co
 		if (banned_device == NULL)
 			return;
 	}
-	device_ids = (int32_t *) rn_lane_result(lane, ids, n * sizeof(int32_t), RN_ARRIVE_BYTES);
-	device_scores = (rn_real *) rn_lane_result(lane, scores, n * sizeof(rn_real), RN_ARRIVE_BYTES);
+	device_ids = (int32_t *) rn_lane_result(lane, ids, n * sizeof(int32_t));
+	device_scores = (rn_real *) rn_lane_result(lane, scores, n * sizeof(rn_real));
 	if (device_ids == NULL || device_scores == NULL)
 		return;
 	RN_LAUNCH(top_k_kernel, (unsigned) rows, rn_row_threads(cols, THREADS), 0, rn_lane_stream(lane), cols, logits, k, banned_device, n_banned,

@@ -249,6 +249,7 @@ step(RnContext *ctx, Candidate *candidate, int number)
 	RnStepResult result;
 
 	RN_TRY(rn_trainer_step(ctx, candidate->trainer, candidate->reader, &result, NULL));
+	RN_TRY(rn_trainer_settle(ctx, candidate->trainer, &result));
 	if (number >= 0)
 	{
 		candidate->seconds[number] = clock_of(CLOCK_MONOTONIC) - seconds;

@@ -113,19 +113,18 @@ free_update(const RnProbe *probe, const RnOptimizer *optimizer, Update *update)
 }
 
 static RnStatus
-make_update(RnContext *ctx, const RnProbe *probe, RnOptimizer *optimizer, const Update *with, double rate)
+make_update(RnContext *ctx, const RnProbe *probe, RnOptimizer *optimizer, const Update *with, double rate,
+			RnDecision *decision)
 {
-	RnUpdate	update;
+	const RnStepTerms terms = {.gradient_scale = 1, .target_tokens = 1, .learning_rate = rate, .first = 1};
 
+	rn_optimizer_begin(optimizer, probe->lane, 0, 0, 0);
 	rn_optimizer_reduce(optimizer, probe->lane, 0, (rn_real *const *) &with->gradients, 0);
-	RN_TRY(probe->kernels->synchronize(ctx, probe->lane));
-	update.values = with->values;
-	update.gradient = with->gradients;
-	update.gradient_scale = 1;
-	update.learning_rate = rate;
-	RN_TRY(rn_statistics_collect(ctx, optimizer, probe->lane, 0, &update, with->tallies));
-	rn_optimizer_update(optimizer, probe->lane, 0, &update, with->change, with->tallies);
-	return probe->kernels->synchronize(ctx, probe->lane);
+	rn_optimizer_decide(optimizer, probe->lane, &terms);
+	RN_TRY(rn_optimizer_decided(ctx, optimizer, probe->lane, decision));
+	RN_TRY(rn_statistics_collect(ctx, optimizer, probe->lane, 0, with->values, with->gradients, decision, with->tallies));
+	rn_optimizer_update(optimizer, probe->lane, 0, with->values, with->gradients, with->change);
+	return rn_optimizer_squares(ctx, optimizer, probe->lane, with->tallies);
 }
 
 RnStatus
@@ -133,13 +132,14 @@ rn_probe_update(RnContext *ctx, RnProbe *probe, double rate, RnTensorStatistics 
 {
 	const RnParams *params = &probe->model->params;
 	RnOptimizer optimizer;
+	RnDecision	decision;
 	Update		update;
 
 	memset(&update, 0, sizeof(update));
 	if (rn_optimizer_init(ctx, &optimizer, params, &probe->model->config, probe->kernels, 1) == RN_OK &&
 		create_update(ctx, probe, &optimizer, &update) == RN_OK &&
-		make_update(ctx, probe, &optimizer, &update, rate) == RN_OK)
-		rn_statistics_finish(&optimizer, params, update.tallies, 1, statistics);
+		make_update(ctx, probe, &optimizer, &update, rate, &decision) == RN_OK)
+		rn_statistics_finish(&optimizer, params, update.tallies, &decision, statistics);
 	free_update(probe, &optimizer, &update);
 	rn_optimizer_free(&optimizer);
 	return ctx->status;

@@ -162,6 +162,7 @@ typedef struct RnProgress
 {
 	double		last;			/* clock */
 	int64_t		tokens;			/* target tokens since then */
+	int64_t		loss_tokens;	/* those whose losses are known: */
 	double		loss_sum;
 	double		gradient_norm;	/* of the last step */
 	double		first;			/* clock of the first step of this run */
@@ -169,7 +170,8 @@ typedef struct RnProgress
 	double		first_epochs;
 } RnProgress;
 
-/* At most once a second, unless at_once; where there is something to tell. */
-extern RnStatus rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress, int at_once);
+/* Once a second, where there is something to tell. */
+extern int	rn_progress_is_due(const RnProgress *progress);
+extern RnStatus rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress);
 
 #endif							/* RN_JOB_H */

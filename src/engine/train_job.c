@@ -91,6 +91,34 @@ rn_job_free(RnJob *job)
 		rn_peer_free(&job->peer);
 }
 
+/* ---- steps under way ---- */
+
+/* What the trainer tells of steps. */
+static void
+note_told(RnJob *job, Running *running, const RnStepResult *result)
+{
+	RnProgress *progress = &running->progress;
+
+	if (result->told == 0)
+		return;
+	job->state.loss_sum += result->loss * (double) result->told_tokens;
+	job->state.loss_tokens += (double) result->told_tokens;
+	progress->loss_sum += result->loss * (double) result->told_tokens;
+	progress->loss_tokens += result->told_tokens;
+	progress->gradient_norm = result->gradient_norm;
+}
+
+/* Wait for them, before anything is kept or told that follows from them. */
+static RnStatus
+settle(RnContext *ctx, RnJob *job, Running *running)
+{
+	RnStepResult result;
+
+	RN_TRY(rn_trainer_settle(ctx, job->trainer, &result));
+	note_told(job, running, &result);
+	return RN_OK;
+}
+
 /* ---- validation ---- */
 
 static int
@@ -135,6 +163,7 @@ validate(RnContext *ctx, RnJob *job, Running *running)
 	double		started = rn_job_clock();
 	RnScores	scores;
 
+	RN_TRY(settle(ctx, job, running));
 	RN_TRY(rn_report_phase(ctx, job, "validation"));
 	RN_TRY(rn_job_validate(ctx, job, &scores));
 	RN_TRY(note_validation(ctx, job, &scores));
@@ -158,6 +187,7 @@ checkpoint_is_due(const RnJob *job, const Running *running)
 static RnStatus
 save(RnContext *ctx, RnJob *job, Running *running)
 {
+	RN_TRY(settle(ctx, job, running));
 	RN_TRY(rn_report_checkpoint(ctx, job));
 	running->saved_step = rn_trainer_steps(job->trainer);
 	running->saved_validation = job->state.validated_step;
@@ -167,25 +197,28 @@ save(RnContext *ctx, RnJob *job, Running *running)
 /* ---- steps ---- */
 
 static RnStatus
+report_progress(RnContext *ctx, RnJob *job, Running *running)
+{
+	RN_TRY(settle(ctx, job, running));
+	return rn_report_progress(ctx, job, &running->progress);
+}
+
+static RnStatus
 step(RnContext *ctx, RnJob *job, Running *running)
 {
 	int64_t		every = job->config.stats_every;
 	int			wanted = every > 0 && (rn_trainer_steps(job->trainer) + 1) % every == 0;
-	RnProgress *progress = &running->progress;
 	RnStepResult result;
 
 	RN_TRY(rn_leader_step(ctx, job->leader, RN_RANK_UPDATE));
 	RN_TRY(rn_trainer_step(ctx, job->trainer, job->reader, &result, wanted ? running->statistics : NULL));
 	job->state.epoch_ended |= result.epoch_end;
-	job->state.loss_sum += result.loss * (double) result.target_tokens;
-	job->state.loss_tokens += (double) result.target_tokens;
 	job->state.learning_rate = result.learning_rate;
-	progress->tokens += result.target_tokens;
-	progress->loss_sum += result.loss * (double) result.target_tokens;
-	progress->gradient_norm = result.gradient_norm;
+	running->progress.tokens += result.target_tokens;
+	note_told(job, running, &result);
 	if (wanted)
 		RN_TRY(rn_report_statistics(ctx, job, result.step, running->statistics));
-	return rn_report_progress(ctx, job, progress, 0);
+	return rn_progress_is_due(&running->progress) ? report_progress(ctx, job, running) : RN_OK;
 }
 
 /* The bound that is met, or NULL. */
@@ -246,8 +279,8 @@ train(RnContext *ctx, RnJob *job, Running *running, const char **reason)
 		}
 		RN_TRY(step(ctx, job, running));
 	}
+	RN_TRY(report_progress(ctx, job, running));
 	RN_TRY(rn_leader_compare(ctx, job->leader, job->trainer));
-	RN_TRY(rn_report_progress(ctx, job, &running->progress, 1));
 	if (job->state.validated_step != rn_trainer_steps(job->trainer))
 		RN_TRY(validate(ctx, job, running));
 	return RN_OK;

@@ -53,6 +53,11 @@ typedef struct RnPass
 	RnTurns    *turns;			/* whose things are parameters; with shared */
 	int			turn;			/* of this pass */
 	const volatile int *stop;	/* set: the pass ends with RN_CANCELLED after the operation at hand; or NULL */
+
+	/* a pass of many, none of which is waited for: results are there when the lane was synchronized */
+	int			under_way;
+	double	   *sums;			/* [2] device: loss and nll are added here, and what an RnLoss says is not; or NULL */
+	const double *loss_scale;	/* [1] device: gradients are times this; or NULL */
 } RnPass;
 
 extern RnStatus rn_graph_create(RnContext *ctx, const RnKernels *kernels, RnLane *lane, RnGraph **graph);

@@ -190,7 +190,7 @@ typedef struct RnCachedAttention
 
 extern RnTensor *rn_cached_attention(RnGraph *graph, const RnCachedAttention *spec, RnTensor **scores_out);
 
-/* What a loss gives back, filled by rn_graph_forward. */
+/* What a loss gives back, filled by rn_graph_forward unless the pass has sums of its own. */
 typedef struct RnLoss
 {
 	double		loss_sum;

@@ -22,6 +22,7 @@
 enum
 {
 	LOGITS,
+	SUMS,
 	DX							/* memories */
 };
 
@@ -37,6 +38,31 @@ typedef struct CrossEntropy
 	RnLoss	   *loss;
 } CrossEntropy;
 
+/* Sums of the node's own are brought to the host; those of a pass are not. */
+static void
+begin_sums(RnGraph *graph, RnNode *node)
+{
+	CrossEntropy *entropy = node->spec;
+
+	entropy->loss->tokens = node->uses[0].tensor->rows;
+	entropy->args.sums = graph->pass.sums;
+	if (graph->pass.sums != NULL)
+		return;
+	entropy->args.sums = (double *) node->memories[SUMS].at;
+	graph->kernels->zero(graph->lane, entropy->args.sums, 2 * sizeof(double));
+}
+
+static void
+end_sums(RnGraph *graph, RnNode *node)
+{
+	CrossEntropy *entropy = node->spec;
+
+	if (graph->pass.sums != NULL)
+		return;
+	graph->kernels->copy_out(graph->lane, &entropy->loss->loss_sum, entropy->args.sums, sizeof(double));
+	graph->kernels->copy_out(graph->lane, &entropy->loss->nll_sum, entropy->args.sums + 1, sizeof(double));
+}
+
 static void
 cross_entropy_forward(RnGraph *graph, RnNode *node)
 {
@@ -47,8 +73,7 @@ cross_entropy_forward(RnGraph *graph, RnNode *node)
 	int			vocabulary = args->cols;
 	int			row;
 
-	entropy->loss->loss_sum = entropy->loss->nll_sum = 0.0;
-	entropy->loss->tokens = x->rows;
+	begin_sums(graph, node);
 	args->logits = node->memories[LOGITS].at;
 	for (row = 0; row < x->rows; row += entropy->chunk)
 	{
@@ -73,6 +98,7 @@ cross_entropy_forward(RnGraph *graph, RnNode *node)
 			graph->kernels->product(graph->lane, 1, 0, vocabulary, x->cols, args->rows,
 									1.0, args->logits, vocabulary, x_chunk, x->cols, 1.0, entropy->dweight, x->cols);
 	}
+	end_sums(graph, node);
 }
 
 static void
@@ -159,14 +185,14 @@ rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *lo
 	entropy.args.variant = spec->variant;
 	entropy.args.gradient = wants_dx || entropy.dweight != NULL;
 	entropy.args.gradient_scale = spec->gradient_scale;
-	entropy.args.loss_sum = &loss->loss_sum;
-	entropy.args.nll_sum = &loss->nll_sum;
+	entropy.args.loss_scale = graph->pass.loss_scale;
 
-	node = rn_node_add(graph, &cross_entropy_op, 1, 0, wants_dx ? 2 : 1, &entropy, sizeof(entropy));
+	node = rn_node_add(graph, &cross_entropy_op, 1, 0, wants_dx ? 3 : 2, &entropy, sizeof(entropy));
 	if (node == NULL)
 		return;
 	rn_node_use(node, 0, x);
 	rn_node_memory(node, LOGITS, RN_MEMORY_FORWARD, (size_t) entropy.chunk * spec->weight->rows * sizeof(rn_real));
+	rn_node_memory(node, SUMS, RN_MEMORY_FORWARD, 2 * sizeof(double));
 	if (wants_dx)
 	{
 		rn_node_memory(node, DX, RN_MEMORY_SAVED, rn_tensor_size(x) * sizeof(rn_real));

@@ -119,6 +119,14 @@ check_stop(RnContext *ctx, const RnGraph *graph)
 	return rn_fail(ctx, RN_CANCELLED, "computation was stopped");
 }
 
+static RnStatus
+end_run(RnContext *ctx, const RnGraph *graph)
+{
+	const RnKernels *kernels = graph->kernels;
+
+	return graph->pass.under_way ? kernels->look(ctx, graph->lane) : kernels->synchronize(ctx, graph->lane);
+}
+
 RnStatus
 rn_graph_forward(RnContext *ctx, RnGraph *graph)
 {
@@ -146,7 +154,7 @@ rn_graph_forward(RnContext *ctx, RnGraph *graph)
 		node->op->forward(graph, node);
 		spoil_dead(graph, node->index);
 	}
-	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	RN_TRY(end_run(ctx, graph));
 	graph->stage = RN_GRAPH_FORWARD_DONE;
 	return RN_OK;
 }
@@ -260,7 +268,7 @@ rn_graph_backward(RnContext *ctx, RnGraph *graph)
 		if (node->active)
 			RN_TRY(run_backward(ctx, graph, node));
 	}
-	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	RN_TRY(end_run(ctx, graph));
 	graph->stage = RN_GRAPH_BACKWARD_DONE;
 	return RN_OK;
 }

@@ -17,7 +17,7 @@
 enum
 {
 	STATE_MAGIC,
-	STATE_UPDATES,
+	STATE_STEPS,
 	STATE_EPOCH,
 	STATE_POOL,
 	STATE_BATCH,
@@ -29,6 +29,7 @@ enum
 	STATE_ELEMENTS,
 	STATE_LOSS_EXPONENT,		/* above the least */
 	STATE_GOOD_STEPS,
+	STATE_SKIPPED,				/* steps that made no update */
 	STATE_WORDS
 };
 
@@ -178,7 +179,7 @@ static void
 make_state(const RnTrainer *trainer, uint64_t words[STATE_WORDS])
 {
 	words[STATE_MAGIC] = MAGIC;
-	words[STATE_UPDATES] = (uint64_t) trainer->optimizer.updates;
+	words[STATE_STEPS] = (uint64_t) trainer->steps;
 	words[STATE_EPOCH] = trainer->next.epoch;
 	words[STATE_POOL] = trainer->next.pool;
 	words[STATE_BATCH] = trainer->next.batch;
@@ -188,8 +189,9 @@ make_state(const RnTrainer *trainer, uint64_t words[STATE_WORDS])
 	words[STATE_NEXT_AVERAGE] = (uint64_t) trainer->next_average;
 	words[STATE_PARAMS] = (uint64_t) trainer->params->count;
 	words[STATE_ELEMENTS] = (uint64_t) trainer->params->size;
-	words[STATE_LOSS_EXPONENT] = (uint64_t) (trainer->loss_exponent - RN_LOSS_EXPONENT_LEAST);
-	words[STATE_GOOD_STEPS] = (uint64_t) trainer->good_steps;
+	words[STATE_LOSS_EXPONENT] = (uint64_t) (trainer->decision.loss_exponent - RN_LOSS_EXPONENT_LEAST);
+	words[STATE_GOOD_STEPS] = (uint64_t) trainer->decision.good_steps;
+	words[STATE_SKIPPED] = (uint64_t) (trainer->steps - trainer->decision.updates);
 }
 
 RnStatus
@@ -201,6 +203,7 @@ rn_trainer_read_part(RnContext *ctx, RnTrainer *trainer, const RnPart *part, siz
 	{
 		if (offset > sizeof(words) || size > sizeof(words) - offset)
 			return rn_fail(ctx, RN_INTERNAL, "state of the trainer has no byte %zu", offset + size);
+		RN_TRY(rn_trainer_await(ctx, trainer));
 		make_state(trainer, words);
 		memcpy(bytes, (const char *) words + offset, size);
 		return RN_OK;
@@ -351,14 +354,14 @@ rn_trainer_weights_set(RnContext *ctx, RnTrainer *trainer)
 static RnStatus
 check_state(RnContext *ctx, const RnTrainer *trainer, const uint64_t *words)
 {
-	if (words[STATE_MAGIC] == MAGIC && words[STATE_UPDATES] <= (uint64_t) INT64_MAX && words[STATE_HAS_BEST] <= 1 &&
+	if (words[STATE_MAGIC] == MAGIC && words[STATE_STEPS] <= (uint64_t) INT64_MAX && words[STATE_HAS_BEST] <= 1 &&
 		words[STATE_AVERAGES] == (uint64_t) trainer->n_averages &&
 		words[STATE_REMEMBERED] <= words[STATE_AVERAGES] &&
 		(words[STATE_NEXT_AVERAGE] == 0 || words[STATE_NEXT_AVERAGE] < words[STATE_AVERAGES]) &&
 		words[STATE_PARAMS] == (uint64_t) trainer->params->count &&
 		words[STATE_ELEMENTS] == (uint64_t) trainer->params->size &&
 		words[STATE_LOSS_EXPONENT] <= (uint64_t) (RN_LOSS_EXPONENT_MOST - RN_LOSS_EXPONENT_LEAST) &&
-		words[STATE_GOOD_STEPS] <= (uint64_t) INT_MAX)
+		words[STATE_GOOD_STEPS] <= (uint64_t) INT_MAX && words[STATE_SKIPPED] <= words[STATE_STEPS])
 		return RN_OK;
 	rn_fail(ctx, RN_MISMATCH, "part \"state\" of the checkpoint does not belong to this model");
 	rn_hint(ctx, "The options of the job must be those with which it was started.");
@@ -382,15 +385,15 @@ rn_trainer_restored(RnContext *ctx, RnTrainer *trainer)
 		RN_TRY(check_plane(ctx, trainer, RN_PLANE_BEST));
 	for (i = 0; i < (int) words[STATE_REMEMBERED]; i++)
 		RN_TRY(check_plane(ctx, trainer, RN_PLANE_AVERAGE + i));
-	trainer->optimizer.updates = (int64_t) words[STATE_UPDATES];
+	trainer->steps = (int64_t) words[STATE_STEPS];
 	trainer->next.epoch = words[STATE_EPOCH];
 	trainer->next.pool = words[STATE_POOL];
 	trainer->next.batch = words[STATE_BATCH];
 	trainer->has_best = (int) words[STATE_HAS_BEST];
 	trainer->n_remembered = (int) words[STATE_REMEMBERED];
 	trainer->next_average = (int) words[STATE_NEXT_AVERAGE];
-	trainer->loss_exponent = (int) words[STATE_LOSS_EXPONENT] + RN_LOSS_EXPONENT_LEAST;
-	trainer->good_steps = (int) words[STATE_GOOD_STEPS];
+	rn_trainer_decide_from(trainer, (int64_t) (words[STATE_STEPS] - words[STATE_SKIPPED]),
+						   (int) words[STATE_LOSS_EXPONENT] + RN_LOSS_EXPONENT_LEAST, (int) words[STATE_GOOD_STEPS]);
 	end_receiving(trainer);
 	return RN_OK;
 }

@@ -26,6 +26,7 @@ rn_ranks_read(RnContext *ctx, const RnRanks *ranks, RnBatchReader *reader, RnBat
 /* What the next decisions follow from, beside the numbers of a step. */
 enum
 {
+	COUNTER_STEPS,
 	COUNTER_UPDATES,
 	COUNTER_LOSS_EXPONENT,
 	COUNTER_GOOD_STEPS,
@@ -52,9 +53,10 @@ rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
 	if (ranks == NULL || trainer->ranks_began)
 		return RN_OK;
 	RN_TRY(rank_numbers(ctx, trainer));
-	counters[COUNTER_UPDATES] = (double) trainer->optimizer.updates;
-	counters[COUNTER_LOSS_EXPONENT] = trainer->loss_exponent;
-	counters[COUNTER_GOOD_STEPS] = trainer->good_steps;
+	counters[COUNTER_STEPS] = (double) trainer->steps;
+	counters[COUNTER_UPDATES] = (double) trainer->decision.updates;
+	counters[COUNTER_LOSS_EXPONENT] = trainer->decision.loss_exponent;
+	counters[COUNTER_GOOD_STEPS] = trainer->decision.good_steps;
 	kernels->copy_in(lane, trainer->rank_numbers, counters, sizeof(counters));
 	ranks->collectives->broadcast(ranks->group, lane, sizeof(counters), trainer->rank_numbers);
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->values);
@@ -63,9 +65,9 @@ rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
 	RN_TRY(ranks->collectives->wait(ctx, ranks->group, lane));
 	kernels->copy_out(lane, counters, trainer->rank_numbers, sizeof(counters));
 	RN_TRY(kernels->synchronize(ctx, lane));
-	trainer->optimizer.updates = (int64_t) counters[COUNTER_UPDATES];
-	trainer->loss_exponent = (int) counters[COUNTER_LOSS_EXPONENT];
-	trainer->good_steps = (int) counters[COUNTER_GOOD_STEPS];
+	trainer->steps = (int64_t) counters[COUNTER_STEPS];
+	rn_trainer_decide_from(trainer, (int64_t) counters[COUNTER_UPDATES], (int) counters[COUNTER_LOSS_EXPONENT],
+						   (int) counters[COUNTER_GOOD_STEPS]);
 	trainer->ranks_began = 1;
 	return RN_OK;
 }
@@ -74,23 +76,13 @@ RnStatus
 rn_ranks_sum(RnContext *ctx, RnTrainer *trainer)
 {
 	const RnRanks *ranks = trainer->options.ranks;
-	const RnKernels *kernels = trainer->options.kernels;
 	RnTrainerWorker *worker = &trainer->workers[0];
-	double		losses[2];
 
 	if (ranks == NULL)
 		return RN_OK;
-	losses[0] = worker->loss;
-	losses[1] = worker->nll;
-	kernels->copy_in(worker->lane, trainer->rank_numbers, losses, sizeof(losses));
-	ranks->collectives->sum_doubles(ranks->group, worker->lane, 2, trainer->rank_numbers);
+	ranks->collectives->sum_doubles(ranks->group, worker->lane, 2, trainer->optimizer.sums);
 	ranks->collectives->sum(ranks->group, worker->lane, trainer->params->size, worker->gradients);
-	RN_TRY(ranks->collectives->wait(ctx, ranks->group, worker->lane));
-	kernels->copy_out(worker->lane, losses, trainer->rank_numbers, sizeof(losses));
-	RN_TRY(kernels->synchronize(ctx, worker->lane));
-	worker->loss = losses[0];
-	worker->nll = losses[1];
-	return RN_OK;
+	return ranks->collectives->wait(ctx, ranks->group, worker->lane);
 }
 
 RnStatus

@@ -49,28 +49,31 @@ rn_statistics_adam(const RnConfig *config, int64_t update, size_t n, const rn_re
 }
 
 static RnStatus
-collect_piece(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, const RnPiece *piece,
-			  const RnUpdate *update, rn_real *copies, RnTally *tally)
+collect_piece(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int number, const rn_real *values,
+			  const rn_real *gradient, const RnDecision *decision, rn_real *copies, RnTally *tally)
 {
 	const RnKernels *kernels = optimizer->kernels;
+	const RnPiece *piece = &optimizer->pieces[number];
 	size_t		bytes = piece->n * sizeof(rn_real);
 	rn_real    *first = copies + optimizer->piece_most;
 	rn_real    *second = first + optimizer->piece_most;
 
-	tally->gradient = piece->squares;
-	kernels->sum_squares(lane, piece->n, update->values + piece->offset, &tally->parameter);
-	kernels->copy_out(lane, copies, update->gradient + piece->offset, bytes);
+	kernels->sum_squares(lane, piece->n, values + piece->offset,
+						 optimizer->squares + (size_t) RN_SQUARES_PARAMETER * optimizer->n_pieces + number);
+	if (decision->skip)
+		return RN_OK;
+	kernels->copy_out(lane, copies, gradient + piece->offset, bytes);
 	kernels->copy_out(lane, first, optimizer->first + piece->offset, bytes);
 	kernels->copy_out(lane, second, optimizer->second + piece->offset, bytes);
 	RN_TRY(kernels->synchronize(ctx, lane));
-	rn_statistics_adam(optimizer->config, optimizer->updates + 1, piece->n, copies, update->gradient_scale,
-					   first, second, tally);
+	rn_statistics_adam(optimizer->config, decision->updates, piece->n, copies, decision->gradient_scale, first, second,
+					   tally);
 	return RN_OK;
 }
 
 RnStatus
-rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int thread,
-					  const RnUpdate *update, RnTally *tallies)
+rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int thread, const rn_real *values,
+					  const rn_real *gradient, const RnDecision *decision, RnTally *tallies)
 {
 	size_t		bytes = 3 * optimizer->piece_most * sizeof(rn_real);
 	rn_real    *copies = malloc(bytes);
@@ -80,7 +83,7 @@ rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane
 	if (copies == NULL)
 		return rn_out_of_memory(ctx, bytes);
 	for (i = optimizer->starts[thread]; i < optimizer->starts[thread + 1] && status == RN_OK; i++)
-		status = collect_piece(ctx, optimizer, lane, &optimizer->pieces[i], update, copies, &tallies[i]);
+		status = collect_piece(ctx, optimizer, lane, i, values, gradient, decision, copies, &tallies[i]);
 	free(copies);
 	return status;
 }
@@ -94,28 +97,29 @@ condition(const RnTally *sum)
 
 void
 rn_statistics_finish(const RnOptimizer *optimizer, const RnParams *params, const RnTally *tallies,
-					 double mean_scale, RnTensorStatistics *statistics)
+					 const RnDecision *decision, RnTensorStatistics *statistics)
 {
+	const double unknown = decision->skip ? NAN : 0;
 	int			i = 0;
-	int			p;
+	int			k,
+				p;
 
 	for (p = 0; p < params->count; p++)
 	{
-		RnTally		sum = {0, 0, 0, 0, 0, 0, 0};
+		RnTally		sum = {{0, 0, 0}, 0, 0, 0, 0};
 
 		for (; i < optimizer->n_pieces && optimizer->pieces[i].param == &params->items[p]; i++)
 		{
-			sum.parameter += tallies[i].parameter;
-			sum.gradient += tallies[i].gradient;
-			sum.change += tallies[i].change;
+			for (k = 0; k < RN_SQUARES; k++)
+				sum.squares[k] += tallies[i].squares[k];
 			sum.fed += tallies[i].fed;
 			sum.step += tallies[i].step;
 			sum.jacobian = fmax(sum.jacobian, tallies[i].jacobian);
 		}
 		statistics[p].param = &params->items[p];
-		statistics[p].parameter_norm = sqrt(sum.parameter);
-		statistics[p].gradient_norm = mean_scale * sqrt(sum.gradient);
-		statistics[p].update_norm = sqrt(sum.change);
-		statistics[p].adam_condition = condition(&sum);
+		statistics[p].parameter_norm = sqrt(sum.squares[RN_SQUARES_PARAMETER]);
+		statistics[p].gradient_norm = decision->mean_scale * sqrt(sum.squares[RN_SQUARES_GRADIENT]) + unknown;
+		statistics[p].update_norm = sqrt(sum.squares[RN_SQUARES_CHANGE]);
+		statistics[p].adam_condition = condition(&sum) + unknown;
 	}
 }

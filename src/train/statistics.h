@@ -16,11 +16,12 @@
  * those before the update.  RN_NO_MEMORY for the copies it works with.
  */
 extern RnStatus rn_statistics_collect(RnContext *ctx, const RnOptimizer *optimizer, RnLane *lane, int thread,
-									  const RnUpdate *update, RnTally *tallies);
+									  const rn_real *values, const rn_real *gradient, const RnDecision *decision,
+									  RnTally *tallies);
 
-/* Pieces to tensors; mean_scale makes means of summed gradients. */
+/* Pieces to tensors.  An update that was passed over had a gradient of which nothing can be said. */
 extern void rn_statistics_finish(const RnOptimizer *optimizer, const RnParams *params, const RnTally *tallies,
-								 double mean_scale, RnTensorStatistics *statistics);
+								 const RnDecision *decision, RnTensorStatistics *statistics);
 
 /*
  * Adam's step as a function of the gradient (learning rate 1, no decay): adds

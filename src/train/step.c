@@ -3,7 +3,8 @@
  *		One training step over the shards of a batch.
  *
  * A step is three rounds of the threads: forward and backward over the
- * shards, the sum of the gradients, the update.  A batch is cut into more
+ * shards, the sum of the gradients, the update; before the last the device
+ * decides what becomes of it, and nobody waits.  A batch is cut into more
  * shards than there are threads, so that activations take less memory; masks
  * are named by rows of the whole batch and do not depend on the cut.  Threads
  * add to one gradient of the large matrices, in the order of the shards; of
@@ -22,7 +23,6 @@
 #include "train/statistics.h"
 #include "train/trainer_state.h"
 
-#define GOOD_STEPS		2000	/* before twice the scale of the losses is tried */
 #define MEASURED_TOKENS 4096	/* of the batch that a scheme measures before training */
 
 /* ---- rounds of the threads ---- */
@@ -38,8 +38,8 @@ typedef struct Round
 	int			backward;
 	double		gradient_scale; /* of the losses */
 	const rn_real *values;
-	RnUpdate	update;
 	RnTally    *tallies;		/* [pieces], or NULL */
+	RnDecision	decision;		/* with tallies: what the device decided */
 } Round;
 
 /* Run a round and hand on what went wrong in one of the threads. */
@@ -80,11 +80,37 @@ explain_limit(RnContext *ctx, const RnTrainer *trainer, const RnTrainerWorker *w
 	return ctx->status;
 }
 
+static void
+describe_pass(const Round *round, int thread, int shard, RnPass *pass)
+{
+	const RnTrainer *trainer = round->trainer;
+
+	memset(pass, 0, sizeof(*pass));
+	pass->params = trainer->params;
+	pass->values = round->values;
+	pass->gradients = round->backward ? trainer->gradients[thread] : NULL;
+	pass->training = round->backward;
+	pass->seed = (uint64_t) trainer->options.config->seed;
+	pass->step = (uint32_t) trainer->steps;
+	pass->stop = trainer->options.stop;
+	pass->under_way = 1;
+	pass->sums = trainer->optimizer.sums + 2 * thread;
+	if (round->backward && trainer->options.kernels->loss_scaling)
+		pass->loss_scale = &trainer->optimizer.decision->loss_scale;
+	if (round->backward && trainer->n_workers > 1)
+	{
+		pass->shared = trainer->gradients[0];
+		pass->turns = trainer->turns;
+		pass->turn = shard;
+	}
+}
+
 /* Forward and, where wanted, backward over one shard. */
 static RnStatus
-pass_shard(Round *round, RnTrainerWorker *worker, int shard)
+pass_shard(Round *round, int thread, int shard)
 {
 	RnTrainer  *trainer = round->trainer;
+	RnTrainerWorker *worker = &trainer->workers[thread];
 	const RnModel *model = trainer->options.model;
 	RnContext  *ctx = &worker->ctx;
 	RnModelBatch packed;
@@ -95,30 +121,12 @@ pass_shard(Round *round, RnTrainerWorker *worker, int shard)
 						  shard * round->ranks + round->rank, round->shards * round->ranks, &packed));
 	if (packed.target.n_sentences == 0)
 		return RN_OK;
-	memset(&pass, 0, sizeof(pass));
-	pass.params = trainer->params;
-	pass.values = round->values;
-	pass.gradients = round->backward ? worker->gradients : NULL;
-	pass.training = round->backward;
-	pass.seed = (uint64_t) trainer->options.config->seed;
-	pass.step = (uint32_t) trainer->optimizer.updates;
-	pass.stop = trainer->options.stop;
-	if (round->backward && trainer->n_workers > 1)
-	{
-		pass.shared = trainer->gradients[0];
-		pass.turns = trainer->turns;
-		pass.turn = shard;
-	}
-	memset(&loss, 0, sizeof(loss));
+	describe_pass(round, thread, shard, &pass);
 	rn_graph_begin(worker->graph, &pass);
 	rn_model_loss(model, worker->graph, &packed, round->gradient_scale, NULL, &loss, NULL);
 	if (rn_graph_forward(ctx, worker->graph) != RN_OK)
 		return explain_limit(ctx, trainer, worker);
-	if (round->backward)
-		RN_TRY(rn_graph_backward(ctx, worker->graph));
-	worker->loss += loss.loss_sum;
-	worker->nll += loss.nll_sum;
-	return RN_OK;
+	return round->backward ? rn_graph_backward(ctx, worker->graph) : RN_OK;
 }
 
 static void
@@ -130,7 +138,7 @@ pass_work(void *arg, int thread, int n_threads)
 
 	for (shard = thread; shard < round->shards && worker->ctx.status == RN_OK; shard += n_threads)
 	{
-		if (pass_shard(round, worker, shard) != RN_OK)
+		if (pass_shard(round, thread, shard) != RN_OK)
 			rn_turns_give_up(round->trainer->turns);
 		else if (round->backward)
 			rn_turns_over(round->trainer->turns, shard);
@@ -146,7 +154,7 @@ reduce_work(void *arg, int thread, int n_threads)
 
 	(void) n_threads;
 	rn_optimizer_reduce(&trainer->optimizer, worker->lane, thread, trainer->gradients, trainer->params->once_from);
-	trainer->options.kernels->synchronize(&worker->ctx, worker->lane);
+	trainer->options.kernels->look(&worker->ctx, worker->lane);
 }
 
 static void
@@ -157,8 +165,8 @@ collect_work(void *arg, int thread, int n_threads)
 	RnTrainerWorker *worker = &trainer->workers[thread];
 
 	(void) n_threads;
-	if (rn_statistics_collect(&worker->ctx, &trainer->optimizer, worker->lane, thread, &round->update,
-							  round->tallies) == RN_OK &&
+	if (rn_statistics_collect(&worker->ctx, &trainer->optimizer, worker->lane, thread, trainer->values,
+							  trainer->gradients[0], &round->decision, round->tallies) == RN_OK &&
 		worker->change == NULL)
 		trainer->options.kernels->allocate(&worker->ctx, trainer->optimizer.piece_most * sizeof(rn_real),
 										   (void **) &worker->change);
@@ -172,9 +180,9 @@ update_work(void *arg, int thread, int n_threads)
 	RnTrainerWorker *worker = &trainer->workers[thread];
 
 	(void) n_threads;
-	rn_optimizer_update(&trainer->optimizer, worker->lane, thread, &round->update,
-						round->tallies ? worker->change : NULL, round->tallies);
-	trainer->options.kernels->synchronize(&worker->ctx, worker->lane);
+	rn_optimizer_update(&trainer->optimizer, worker->lane, thread, trainer->values, trainer->gradients[0],
+						round->tallies ? worker->change : NULL);
+	trainer->options.kernels->look(&worker->ctx, worker->lane);
 }
 
 /* ---- a step ---- */
@@ -192,6 +200,7 @@ clear_gradients(RnTrainer *trainer)
 		RnTrainerWorker *worker = &trainer->workers[i];
 
 		kernels->zero(worker->lane, worker->gradients, rn_trainer_gradient_size(trainer->params, i) * sizeof(rn_real));
+		kernels->zero(worker->lane, trainer->optimizer.sums + 2 * i, 2 * sizeof(double));
 		kernels->synchronize(&ctx, worker->lane);
 	}
 	trainer->dirty = 0;
@@ -209,30 +218,6 @@ pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 	rn_turns_begin(round->trainer->turns);
 	round->shards = (int) ((larger + a_turn - 1) / a_turn) * round->trainer->n_workers;
 	return run_round(ctx, round, pass_work);
-}
-
-static void
-sum_losses(RnTrainer *trainer, int64_t tokens, double *loss, double *nll)
-{
-	int			i;
-
-	*loss = *nll = 0;
-	for (i = 0; i < trainer->n_workers; i++)
-	{
-		*loss += trainer->workers[i].loss;
-		*nll += trainer->workers[i].nll;
-	}
-	*loss /= (double) tokens;
-	*nll /= (double) tokens;
-}
-
-static void
-clear_losses(RnTrainer *trainer)
-{
-	int			i;
-
-	for (i = 0; i < trainer->n_workers; i++)
-		trainer->workers[i].loss = trainer->workers[i].nll = 0;
 }
 
 static void
@@ -282,11 +267,11 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 /*
  * Read and compute: leaves the summed gradient in gradients[0].  The scale of
  * the losses is a guess at one over the tokens, which are known only when all
- * batches have been read, or what keeps small gradients from being lost;
- * *mean_scale corrects it.
+ * batches have been read, or the device keeps one that saves small gradients
+ * from being lost; the decision corrects it.
  */
 static RnStatus
-compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result, double *mean_scale)
+compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result)
 {
 	RnTrainer  *trainer = round->trainer;
 	const RnConfig *config = trainer->options.config;
@@ -297,8 +282,9 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 	if (trainer->dirty)
 		clear_gradients(trainer);
 	trainer->dirty = 1;
-	clear_losses(trainer);
 	memset(result, 0, sizeof(*result));
+	result->step = trainer->steps + 1;
+	result->learning_rate = rn_learning_rate(config, result->step, config->max_steps);
 	round->backward = 1;
 	if (trainer->options.ranks != NULL)
 	{
@@ -306,7 +292,7 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 		round->ranks = trainer->options.ranks->n;
 	}
 	round->values = trainer->values;
-	round->gradient_scale = trainer->options.kernels->loss_scaling ? ldexp(1.0, trainer->loss_exponent) :
+	round->gradient_scale = trainer->options.kernels->loss_scaling ? 1.0 :
 		1.0 / ((double) config->batch_tokens * config->accumulate);
 	for (i = 0; i < config->accumulate; i++)
 	{
@@ -322,88 +308,42 @@ compute_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResu
 		RN_TRY(pass_batch(ctx, round, &batch));
 	}
 	RN_TRY(rn_ranks_sum(ctx, trainer));
-	sum_losses(trainer, result->target_tokens, &result->loss, &result->nll);
-	RN_TRY(run_round(ctx, round, reduce_work));
-	*mean_scale = 1.0 / (round->gradient_scale * (double) result->target_tokens);
-	result->gradient_norm = *mean_scale * rn_optimizer_norm(&trainer->optimizer);
-	return RN_OK;
+	return run_round(ctx, round, reduce_work);
 }
 
-/*
- * The same where the device wants a scale for the losses: a step whose
- * gradient overflows is computed again with half of it, and after many good
- * steps twice the scale is tried.
- */
+/* What becomes of the step is decided; with tallies it is waited for, and looked at. */
 static RnStatus
-compute_scaled_gradient(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result, double *mean_scale)
+decide(RnContext *ctx, Round *round, const RnStepResult *result, int first)
 {
 	RnTrainer  *trainer = round->trainer;
-	RnDataPosition position;
+	RnLane	   *lane = trainer->workers[0].lane;
+	RnStepTerms terms;
 
-	if (!trainer->options.kernels->loss_scaling)
-		return compute_gradient(ctx, round, reader, result, mean_scale);
-	if (trainer->good_steps >= GOOD_STEPS && trainer->loss_exponent < RN_LOSS_EXPONENT_MOST)
-	{
-		trainer->loss_exponent++;
-		trainer->good_steps = 0;
-	}
-	rn_batch_reader_position(reader, &position);
-	RN_TRY(compute_gradient(ctx, round, reader, result, mean_scale));
-	while (isfinite(result->loss) && !isfinite(result->gradient_norm) && trainer->loss_exponent > RN_LOSS_EXPONENT_LEAST)
-	{
-		trainer->loss_exponent--;
-		trainer->good_steps = 0;
-		rn_batch_reader_seek(reader, &position);
-		RN_TRY(compute_gradient(ctx, round, reader, result, mean_scale));
-	}
-	return RN_OK;
-}
-
-static RnStatus
-check_finite(RnContext *ctx, const RnStepResult *result)
-{
-	int			loss_is_finite = isfinite(result->loss);
-
-	if (loss_is_finite && isfinite(result->gradient_norm))
+	terms.gradient_scale = round->gradient_scale;
+	terms.target_tokens = (double) result->target_tokens;
+	terms.learning_rate = result->learning_rate;
+	terms.clip_norm = trainer->options.config->clip_norm;
+	terms.first = first;
+	rn_optimizer_decide(&trainer->optimizer, lane, &terms);
+	if (round->tallies == NULL)
 		return RN_OK;
-	rn_fail(ctx, RN_DIVERGED, "training diverged: the %s of step %lld is not a finite number",
-			loss_is_finite ? "gradient" : "loss", (long long) result->step);
-	rn_detail(ctx, "The learning rate was %g. The weights are those before this step.", result->learning_rate);
-	rn_hint(ctx, "Lower learning_rate, raise warmup_steps, or set clip_norm.");
-	return ctx->status;
-}
-
-/* What the update will do, and the statistics that are wanted of it. */
-static RnStatus
-prepare_update(RnContext *ctx, Round *round, RnStepResult *result, double mean_scale)
-{
-	RnTrainer  *trainer = round->trainer;
-	const RnConfig *config = trainer->options.config;
-
-	result->step = trainer->optimizer.updates + 1;
-	result->learning_rate = rn_learning_rate(config, result->step, config->max_steps);
-	RN_TRY(check_finite(ctx, result));
-	round->update.values = trainer->values;
-	round->update.gradient = trainer->gradients[0];
-	round->update.learning_rate = result->learning_rate;
-	round->update.gradient_scale = mean_scale;
-	if (config->clip_norm > 0 && result->gradient_norm > config->clip_norm)
-		round->update.gradient_scale *= config->clip_norm / (result->gradient_norm + 1e-6);
-	return round->tallies ? run_round(ctx, round, collect_work) : RN_OK;
+	RN_TRY(rn_optimizer_decided(ctx, &trainer->optimizer, lane, &round->decision));
+	return run_round(ctx, round, collect_work);
 }
 
 static RnStatus
-take_step(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result, double *mean_scale)
+take_step(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *result)
 {
 	RnTrainer  *trainer = round->trainer;
 
-	RN_TRY(compute_scaled_gradient(ctx, round, reader, result, mean_scale));
-	RN_TRY(prepare_update(ctx, round, result, *mean_scale));
+	RN_TRY(compute_gradient(ctx, round, reader, result));
+	RN_TRY(decide(ctx, round, result, trainer->n_pending == 0));
 	RN_TRY(run_round(ctx, round, update_work));
-	rn_optimizer_updated(&trainer->optimizer);
-	trainer->good_steps++;
+	rn_trainer_under_way(trainer, result);
 	trainer->dirty = 0;
 	rn_batch_reader_position(reader, &trainer->next);
+	if (round->tallies != NULL)
+		return rn_optimizer_squares(ctx, &trainer->optimizer, trainer->workers[0].lane, round->tallies);
 	return RN_OK;
 }
 
@@ -425,16 +365,35 @@ RnStatus
 rn_trainer_step(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, RnStepResult *result,
 				RnTensorStatistics *statistics)
 {
-	double		mean_scale;
 	Round		round;
 
 	if (trainer->shown != RN_SHOW_PRESENT)
 		trainer->dirty = 1;
 	RN_TRY(begin_round(ctx, trainer, statistics != NULL, &round));
-	if (take_step(ctx, &round, reader, result, &mean_scale) == RN_OK && statistics != NULL)
-		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, mean_scale, statistics);
+	if (take_step(ctx, &round, reader, result) == RN_OK &&
+		(statistics != NULL || trainer->n_pending >= trainer->steps_ahead))
+		rn_trainer_settle(ctx, trainer, result);
+	if (ctx->status == RN_OK && statistics != NULL)
+		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, &round.decision, statistics);
 	free(round.tallies);
 	return ctx->status;
+}
+
+/* A gradient that is no number for the scale of the losses alone is computed again with half of it. */
+static RnStatus
+probe(RnContext *ctx, Round *round, RnBatchReader *reader, const RnDataPosition *position, RnStepResult *result)
+{
+	RnTrainer  *trainer = round->trainer;
+
+	do
+	{
+		rn_batch_reader_seek(reader, position);
+		RN_TRY(compute_gradient(ctx, round, reader, result));
+		RN_TRY(decide(ctx, round, result, 1));
+	} while (round->decision.skip && !round->decision.halted);
+	if (round->decision.halted)
+		return rn_trainer_diverged(ctx, round->decision.halted, result->step, result->learning_rate);
+	return rn_optimizer_squares(ctx, &trainer->optimizer, trainer->workers[0].lane, round->tallies);
 }
 
 RnStatus
@@ -442,20 +401,55 @@ rn_trainer_probe(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, RnSt
 				 RnTensorStatistics *statistics)
 {
 	RnDataPosition position;
-	double		mean_scale;
 	Round		round;
 
+	RN_TRY(rn_trainer_await(ctx, trainer));
 	if (trainer->shown != RN_SHOW_PRESENT)
 		trainer->dirty = 1;
 	rn_batch_reader_position(reader, &position);
 	RN_TRY(begin_round(ctx, trainer, 1, &round));
-	if (compute_scaled_gradient(ctx, &round, reader, result, &mean_scale) == RN_OK &&
-		prepare_update(ctx, &round, result, mean_scale) == RN_OK)
-		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, mean_scale, statistics);
-	result->step = trainer->optimizer.updates;
+	if (probe(ctx, &round, reader, &position, result) == RN_OK)
+	{
+		result->told = 1;
+		result->told_tokens = result->target_tokens;
+		result->loss = round.decision.loss / (double) result->target_tokens;
+		result->nll = round.decision.nll / (double) result->target_tokens;
+		result->gradient_norm = round.decision.norm;
+		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, &round.decision, statistics);
+		trainer->decision.loss_exponent = round.decision.loss_exponent;
+	}
+	result->step = trainer->steps;
 	free(round.tallies);
+	rn_trainer_decide_from(trainer, trainer->decision.updates, trainer->decision.loss_exponent, trainer->decision.good_steps);
 	clear_gradients(trainer);
 	rn_batch_reader_seek(reader, &position);
+	return ctx->status;
+}
+
+/* The means of the losses that the passes have summed up; they are clear then. */
+static RnStatus
+mean_losses(RnContext *ctx, RnTrainer *trainer, int64_t tokens, double *loss, double *nll)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+	RnLane	   *lane = trainer->workers[0].lane;
+	const size_t bytes = 2 * (size_t) trainer->n_workers * sizeof(double);
+	double	   *sums = malloc(bytes);
+	int			i;
+
+	*loss = *nll = 0;
+	if (sums == NULL)
+		return rn_out_of_memory(ctx, bytes);
+	kernels->copy_out(lane, sums, trainer->optimizer.sums, bytes);
+	kernels->zero(lane, trainer->optimizer.sums, bytes);
+	kernels->synchronize(ctx, lane);
+	for (i = 0; i < trainer->n_workers; i++)
+	{
+		*loss += sums[2 * i];
+		*nll += sums[2 * i + 1];
+	}
+	*loss /= (double) tokens;
+	*nll /= (double) tokens;
+	free(sums);
 	return ctx->status;
 }
 
@@ -470,7 +464,6 @@ rn_trainer_evaluate(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, d
 	RN_TRY(begin_round(ctx, trainer, 0, &round));
 	round.values = rn_trainer_weights(trainer);
 	round.gradient_scale = 1.0;
-	clear_losses(trainer);
 	rn_batch_reader_seek(reader, &start);
 	while (!epoch_end)
 	{
@@ -478,8 +471,14 @@ rn_trainer_evaluate(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, d
 
 		RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
 		tokens += batch.target_tokens;
-		RN_TRY(pass_batch(ctx, &round, &batch));
+		if (pass_batch(ctx, &round, &batch) != RN_OK)
+		{
+			RnContext	ignored;
+
+			rn_context_reset(&ignored);
+			mean_losses(&ignored, trainer, 1, loss, nll);
+			return ctx->status;
+		}
 	}
-	sum_losses(trainer, tokens, loss, nll);
-	return RN_OK;
+	return mean_losses(ctx, trainer, tokens, loss, nll);
 }

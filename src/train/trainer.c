@@ -102,15 +102,28 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 		trainer->options.memory_limit = (size_t) (options->kernels->memory - options->kernels->memory / 16);
 	trainer->params = rn_model_params(options->model);
 	trainer->n_workers = rn_threads_count(options->threads);
-	trainer->loss_exponent = RN_LOSS_EXPONENT_START;
+	trainer->steps_ahead = options->steps_ahead > 0 ? options->steps_ahead : options->kernels->steps_ahead;
+	if (trainer->steps_ahead > RN_STEPS_AHEAD_MOST)
+		trainer->steps_ahead = RN_STEPS_AHEAD_MOST;
 	trainer->n_averages = options->config->average_checkpoints > 1 ? options->config->average_checkpoints : 0;
 	if (create_parts(ctx, trainer) != RN_OK)
 	{
 		rn_trainer_free(trainer);
 		return ctx->status;
 	}
+	rn_trainer_decide_from(trainer, 0, RN_LOSS_EXPONENT_START, 0);
 	*result = trainer;
 	return RN_OK;
+}
+
+void
+rn_trainer_decide_from(RnTrainer *trainer, int64_t updates, int loss_exponent, int good_steps)
+{
+	memset(&trainer->decision, 0, sizeof(trainer->decision));
+	trainer->decision.updates = updates;
+	trainer->decision.loss_exponent = loss_exponent;
+	trainer->decision.good_steps = good_steps;
+	rn_optimizer_begin(&trainer->optimizer, trainer->workers[0].lane, updates, loss_exponent, good_steps);
 }
 
 static void
@@ -169,7 +182,8 @@ rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer)
 	kernels->zero(lane, trainer->optimizer.second, bytes);
 	kernels->synchronize(ctx, lane);
 	free(host);
-	trainer->optimizer.updates = 0;
+	trainer->steps = 0;
+	rn_trainer_decide_from(trainer, 0, RN_LOSS_EXPONENT_START, 0);
 	trainer->fresh = rn_model_wants_profile(trainer->options.model);
 	memset(&trainer->next, 0, sizeof(trainer->next));
 	return ctx->status;
@@ -190,7 +204,7 @@ rn_trainer_position(const RnTrainer *trainer, RnDataPosition *position)
 int64_t
 rn_trainer_steps(const RnTrainer *trainer)
 {
-	return trainer->optimizer.updates;
+	return trainer->steps;
 }
 
 size_t

@@ -33,6 +33,7 @@ typedef struct RnTrainerOptions
 	size_t		memory_limit;	/* of everything here; 0: none */
 	const RnRanks *ranks;		/* that share each step; NULL: this process computes alone */
 	const volatile sig_atomic_t *stop;	/* set: steps and evaluations end with RN_CANCELLED; may be NULL */
+	int			steps_ahead;	/* that may be under way at once; 0: as many as the device wants */
 } RnTrainerOptions;
 
 extern RnStatus rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **trainer);
@@ -41,17 +42,24 @@ extern void rn_trainer_free(RnTrainer *trainer);
 /* Fresh weights and moments. */
 extern RnStatus rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer);
 
-/* What one update was like. */
+/*
+ * What one step was like.  A device that works by itself tells of several
+ * steps at once: with most of them nothing is told, and then of all since.
+ */
 typedef struct RnStepResult
 {
-	int64_t		step;			/* updates done, this one included */
-	double		loss;			/* label-smoothed, mean over target tokens, nats */
-	double		nll;			/* mean -log p(target) */
-	double		gradient_norm;	/* before clipping */
+	int64_t		step;			/* steps taken, this one included */
 	double		learning_rate;
 	int64_t		target_tokens;
 	int64_t		source_tokens;
 	int			epoch_end;		/* an epoch ended within the step */
+
+	int			told;			/* of so many steps, this one the last; 0: the rest says nothing */
+	int			skipped;		/* of them: no update, as the gradient was too large for its format */
+	int64_t		told_tokens;	/* target tokens of these steps */
+	double		loss;			/* label-smoothed, mean over these tokens, nats */
+	double		nll;			/* mean -log p(target) */
+	double		gradient_norm;	/* of the last one, before clipping */
 } RnStepResult;
 
 /*
@@ -69,14 +77,21 @@ typedef struct RnTensorStatistics
 
 /*
  * One update: reads accumulate batches, computes, updates.  reader is NULL on
- * ranks that are told their batches.  statistics, when
- * not NULL, is [rn_model_params()->count].  RN_DIVERGED when loss or gradient
- * is not finite, RN_CANCELLED when stopped, RN_LIMIT when memory does not
- * suffice: the weights are those before the step then, and so is what a
- * checkpoint says of the data position.
+ * ranks that are told their batches.  statistics, when not NULL, is
+ * [rn_model_params()->count]; it is then waited for.
+ * RN_CANCELLED when stopped, RN_LIMIT when memory does not suffice: the weights
+ * are those before the step then, and so is what a checkpoint says of the data
+ * position.  RN_DIVERGED when loss or gradient of a step, this one or one under
+ * way, is not finite: likewise, before that step.
  */
 extern RnStatus rn_trainer_step(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader,
 								RnStepResult *result, RnTensorStatistics *statistics);
+
+/*
+ * Wait for the steps under way: fills what result tells of steps, and leaves
+ * the rest.  What is to be kept of a trainer is to be settled first.
+ */
+extern RnStatus rn_trainer_settle(RnContext *ctx, RnTrainer *trainer, RnStepResult *result);
 
 /*
  * Statistics of what the next step will meet, without an update; the reader

@@ -20,9 +20,28 @@ typedef struct RnTrainerWorker
 	rn_real    *gradients;		/* flat, device; clear between steps, but see shown; the first worker's holds the
 								 * shared ones, those of others end before */
 	rn_real    *change;			/* [piece_most], device; NULL before statistics were wanted */
-	double		loss;			/* sums over the batch's tokens of this thread */
-	double		nll;
 } RnTrainerWorker;
+
+/* A step that the device was given and has not told of. */
+typedef struct RnPendingStep
+{
+	int64_t		step;
+	double		learning_rate;
+	int64_t		target_tokens;
+	RnDataPosition position;	/* where it began to read */
+} RnPendingStep;
+
+#define RN_STEPS_AHEAD_MOST	64
+
+/* What steps were like that were told of, but not yet to the trainer's user. */
+typedef struct RnSteps
+{
+	int			n;
+	int			skipped;
+	int64_t		target_tokens;
+	double		loss;			/* sums over these */
+	double		nll;
+} RnSteps;
 
 /*
  * A plane is one value for every element of every parameter.  Weights and
@@ -37,11 +56,6 @@ enum
 	RN_PLANE_AVERAGE			/* this and those behind it */
 };
 
-/* Losses are scaled by powers of 2 between these (Micikevicius et al. 2018, section 3.2). */
-#define RN_LOSS_EXPONENT_START	7
-#define RN_LOSS_EXPONENT_LEAST	(-16)
-#define RN_LOSS_EXPONENT_MOST	24
-
 #define RN_RANK_NUMBERS 4		/* that ranks exchange beside tensors */
 
 struct RnTrainer
@@ -54,18 +68,24 @@ struct RnTrainer
 	RnTurns    *turns;			/* of the parameters' shared gradients */
 	rn_real    *values;			/* flat, device */
 	RnOptimizer optimizer;
+	int64_t		steps;			/* taken, those under way included */
 	RnDataPosition next;		/* where the next step reads */
 	int			fresh;			/* weights are initial ones, not yet measured (rn_model_profile) */
 	int			has_measured;
 	RnMeasuredBatch measured;
 	int			dirty;			/* gradients are not clear */
-	int			loss_exponent;	/* of 2, by which losses are scaled where the device wants that */
-	int			good_steps;		/* since it last changed */
 	RnShown		shown;			/* other than present: gradients[0] holds it */
 
 	/* with options.ranks */
 	int			ranks_began;	/* this rank has what rank 0 began with */
 	double	   *rank_numbers;	/* [RN_RANK_NUMBERS], device; NULL before */
+
+	/* steps that the device has not told of (settle.c) */
+	int			steps_ahead;	/* so many at most */
+	RnPendingStep pending[RN_STEPS_AHEAD_MOST];
+	int			n_pending;
+	RnDecision	decision;		/* as last read */
+	RnSteps		told;
 
 	/* planes in the file */
 	int			n_averages;		/* config's, 0 when below 2 */
@@ -82,6 +102,14 @@ struct RnTrainer
 /* Elements of a worker's gradients; bytes of all that does not depend on the batch. */
 extern size_t rn_trainer_gradient_size(const RnParams *params, int worker);
 extern size_t rn_trainer_fixed_memory(const RnParams *params, int n_workers);
+
+/* What decisions go on from: updates made, the scale of the losses and how long it has held. */
+extern void rn_trainer_decide_from(RnTrainer *trainer, int64_t updates, int loss_exponent, int good_steps);
+
+/* settle.c: note a step as under way; wait for those that are; the status for one that halted. */
+extern void rn_trainer_under_way(RnTrainer *trainer, const RnStepResult *result);
+extern RnStatus rn_trainer_await(RnContext *ctx, RnTrainer *trainer);
+extern RnStatus rn_trainer_diverged(RnContext *ctx, int halted, int64_t step, double learning_rate);
 
 /* Elements first .. first + n - 1 of a plane, from and to the host (plane.c). */
 extern RnStatus rn_plane_read(RnContext *ctx, RnTrainer *trainer, int plane, size_t first, size_t n, rn_real *host);

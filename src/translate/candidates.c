@@ -22,7 +22,6 @@ static RnStatus
 fetch_token(RnContext *ctx, RnSearch *search, const RnGroup *group, const rn_real *logits, int32_t token)
 {
 	RnLossArgs	args;
-	double		unused[2] = {0, 0};
 	int			r;
 
 	if (search->restriction != NULL)
@@ -37,8 +36,6 @@ fetch_token(RnContext *ctx, RnSearch *search, const RnGroup *group, const rn_rea
 	args.logits = (rn_real *) logits + (size_t) group->first * search->cols;
 	args.targets = search->targets;
 	args.row_nll = search->nll;
-	args.loss_sum = &unused[0];
-	args.nll_sum = &unused[1];
 	search->kernels->loss(search->lane, &args);
 	search->kernels->copy_out(search->lane, search->host_nll, search->nll, group->n_rows * sizeof(rn_real));
 	return search->kernels->synchronize(ctx, search->lane);

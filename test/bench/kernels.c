@@ -294,11 +294,8 @@ run_loss(int way, void *arg)
 static void
 run_adam(int way, void *arg)
 {
-	RnAdamArgs *args = arg;
-
 	(void) way;
-	args->update++;
-	kernels->adam(lane, args);
+	kernels->adam(lane, arg);
 }
 
 static void
@@ -325,8 +322,8 @@ bench_rows(void)
 {
 	const size_t size = (size_t) ROWS * COLS;
 	const RnDropout dropout = {.rate = 0.1, .seed = 1, .step = 1, .site = 1};
-	double		loss_sum = 0.0;
-	double		nll_sum = 0.0;
+	double		sums[2] = {0.0, 0.0};
+	RnDecision	decision = {.gradient_scale = 1, .learning_rate = 1e-3, .rate = 1e-3, .root = 1};
 	RnActivationArgs activation = {.kind = RN_RELU, .rows = ROWS, .cols = COLS, .row_ids = row_ids};
 	RnResidualArgs residual = {.rows = ROWS, .cols = COLS, .shortcut_scale = 1, .branch_scale = 1, .dual_scale = 1,
 		.epsilon = 1e-5, .row_ids = row_ids};
@@ -334,8 +331,8 @@ bench_rows(void)
 	RnEmbeddingArgs embedding = {.rows = ROWS, .cols = COLS, .ids = ids, .positions = ids, .row_ids = row_ids, .scale = 16,
 		.pad_id = -1};
 	RnLossArgs	loss = {.rows = LOSS_ROWS, .cols = VOCABULARY, .targets = ids, .smoothing = 0.1, .gradient = 1,
-		.gradient_scale = 1e-3, .loss_sum = &loss_sum, .nll_sum = &nll_sum};
-	RnAdamArgs	adam = {.n = 1 << 20, .gradient_scale = 1, .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-9};
+		.gradient_scale = 1e-3, .sums = sums};
+	RnAdamArgs	adam = {.n = 1 << 20, .decision = &decision, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-9};
 	rn_real    *x = numbers(size);
 	rn_real    *y = numbers(size);
 	rn_real    *dy = numbers(size);

@@ -145,6 +145,7 @@ start_run(GoldenCase *this_case, AdamRun *run)
 		run->host == NULL || run->before == NULL)
 		return -1;
 	kernels->copy_in(this_case->lane, run->values, this_case->host, bytes);
+	rn_optimizer_begin(&run->optimizer, this_case->lane, 0, 0, 0);
 	return 0;
 }
 
@@ -186,25 +187,21 @@ static double
 make_update(GoldenCase *this_case, AdamRun *run, rn_real *empty, double rate)
 {
 	rn_real    *gradients[N_THREADS];
-	double		clip = run->config.clip_norm;
-	RnUpdate	update;
-	double		norm;
+	const RnStepTerms terms = {.gradient_scale = 1, .target_tokens = 1, .learning_rate = rate,
+		.clip_norm = run->config.clip_norm, .first = 1};
+	RnDecision	decision;
 	int			thread;
 
 	gradients[0] = empty;
 	gradients[1] = this_case->gradients;
 	for (thread = 0; thread < N_THREADS; thread++)
 		rn_optimizer_reduce(&run->optimizer, this_case->lane, thread, gradients, run->optimizer.size);
-	this_case->kernels->synchronize(&this_case->ctx, this_case->lane);
-	norm = rn_optimizer_norm(&run->optimizer);
-	update.values = run->values;
-	update.gradient = gradients[0];
-	update.gradient_scale = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
-	update.learning_rate = rate;
+	rn_optimizer_decide(&run->optimizer, this_case->lane, &terms);
 	for (thread = 0; thread < N_THREADS; thread++)
-		rn_optimizer_update(&run->optimizer, this_case->lane, thread, &update, NULL, NULL);
-	rn_optimizer_updated(&run->optimizer);
-	return norm;
+		rn_optimizer_update(&run->optimizer, this_case->lane, thread, run->values, gradients[0], NULL);
+	if (rn_optimizer_decided(&this_case->ctx, &run->optimizer, this_case->lane, &decision) != RN_OK)
+		return NAN;
+	return decision.norm;
 }
 
 /*

@@ -21,6 +21,8 @@
 #define MOVED_AT	3			/* step after which a checkpoint moves */
 #define MOVED_STEPS	5
 #define LESS_STEPS	8			/* of each less exact format */
+#define AHEAD		4			/* steps that are not waited for, then each is */
+#define OVERFLOW_STEPS	14
 #define CHUNK		65536
 
 static const char *const options[] = {"batch_tokens", "60", "max_length", "30", "learning_rate", "0.002", "warmup_steps", "5", NULL};
@@ -34,24 +36,49 @@ typedef struct Apart
 	double		last_loss;
 } Apart;
 
+/* A step; each is waited for after the first few, which a device may run ahead with. */
+static RnStatus
+step(Bench *bench, int number, RnStepResult *result)
+{
+	RN_TRY(rn_trainer_step(&bench->ctx, bench->trainer, bench->reader, result, NULL));
+	return result->told == 0 && number >= AHEAD ? rn_trainer_settle(&bench->ctx, bench->trainer, result) : RN_OK;
+}
+
 static int
 step_both(Bench *a, Bench *b, int steps, Apart *apart)
 {
-	RnStepResult results[2];
-	int			i;
+	RnStepResult results[2][2];	/* of each, one told of and the other */
+	int			i,
+				k;
 
 	memset(apart, 0, sizeof(*apart));
-	for (i = 0; i < steps; i++)
+	memset(results, 0, sizeof(results));
+	for (i = 1; i <= steps; i++)
 	{
-		if (rn_trainer_step(&a->ctx, a->trainer, a->reader, &results[0], NULL) != RN_OK ||
-			rn_trainer_step(&b->ctx, b->trainer, b->reader, &results[1], NULL) != RN_OK)
-			return CHECK(0, "step %d: %s%s", i + 1, a->ctx.message, b->ctx.message);
-		apart->loss = fmax(apart->loss, fabs(results[1].loss / results[0].loss - 1));
-		apart->norm = fmax(apart->norm, fabs(results[1].gradient_norm / results[0].gradient_norm - 1));
-		apart->first_loss = i == 0 ? results[0].loss : apart->first_loss;
-		apart->last_loss = results[0].loss;
+		if (step(a, i, &results[0][0]) != RN_OK || step(b, i, &results[1][0]) != RN_OK)
+			return CHECK(0, "step %d: %s%s", i, a->ctx.message, b->ctx.message);
+		for (k = 0; k < 2; k++)
+		{
+			RnStepResult *sum = &results[k][1];
+			const RnStepResult *one = &results[k][0];
+
+			if (one->told == 0)
+				continue;
+			sum->loss = (sum->loss * (double) sum->told_tokens + one->loss * (double) one->told_tokens) /
+				(double) (sum->told_tokens + one->told_tokens);
+			sum->told_tokens += one->told_tokens;
+			sum->told += one->told;
+			sum->gradient_norm = one->gradient_norm;
+		}
+		if (results[0][1].told != results[1][1].told)
+			continue;
+		apart->loss = fmax(apart->loss, fabs(results[1][1].loss / results[0][1].loss - 1));
+		apart->norm = fmax(apart->norm, fabs(results[1][1].gradient_norm / results[0][1].gradient_norm - 1));
+		apart->first_loss = apart->first_loss == 0 ? results[0][1].loss : apart->first_loss;
+		apart->last_loss = results[0][1].loss;
+		results[0][1].told_tokens = results[1][1].told_tokens = 0;
 	}
-	return 1;
+	return CHECK(results[0][1].told == steps && results[1][1].told == steps, "%d steps are told of", steps);
 }
 
 static void
@@ -121,6 +148,7 @@ test_checkpoints(const RnKernels *kernels)
 			return;
 		for (i = 0; i < MOVED_AT; i++)
 			rn_trainer_step(&from.ctx, from.trainer, from.reader, &result, NULL);
+		rn_trainer_settle(&from.ctx, from.trainer, &result);
 		move(&from, &to);
 		if (step_both(&from, &to, MOVED_STEPS, &apart))
 			CHECK(apart.loss < 2e-5, "%s: losses differ by %.1e", way == 0 ? "from the CPU" : "to the CPU", apart.loss);
@@ -161,7 +189,7 @@ test_format(const Format *format)
 	close_bench(&gpu);
 }
 
-/* A scale that is too large is found out and halved; the step is made all the same. */
+/* Scales that are too large are found out and halved; steps with them are passed over, and count. */
 static void
 test_overflow(void)
 {
@@ -170,22 +198,83 @@ test_overflow(void)
 	RnContext	ctx;
 	Bench		cpu,
 				gpu;
+	int			skipped = 0;
+	int			i;
 
 	rn_context_reset(&ctx);
 	rn_device_choose(&ctx, test_device_name(), "float16", &kernels, NULL);
 	if (!CHECK(ctx.status == RN_OK && open_bench(&cpu, rn_cpu_kernels(), 1, options) &&
 			   open_bench(&gpu, kernels, 1, options), "two trainers"))
 		return;
-	gpu.trainer->loss_exponent = RN_LOSS_EXPONENT_MOST;
-	rn_trainer_step(&cpu.ctx, cpu.trainer, cpu.reader, &results[0], NULL);
-	rn_trainer_step(&gpu.ctx, gpu.trainer, gpu.reader, &results[1], NULL);
-	CHECK(gpu.ctx.status == RN_OK && results[1].step == 1 && results[1].target_tokens == results[0].target_tokens &&
-		  fabs(results[1].gradient_norm / results[0].gradient_norm - 1) < 0.01,
-		  "an overflow costs no step: norms %.5f, %.5f", results[0].gradient_norm, results[1].gradient_norm);
-	CHECK(gpu.trainer->loss_exponent < RN_LOSS_EXPONENT_MOST && gpu.trainer->loss_exponent > 0,
-		  "the scale of the losses came down to 2^%d", gpu.trainer->loss_exponent);
+	rn_trainer_decide_from(gpu.trainer, 0, RN_LOSS_EXPONENT_MOST, 0);
+	for (i = 0; i < OVERFLOW_STEPS; i++)
+		rn_trainer_step(&gpu.ctx, gpu.trainer, gpu.reader, &results[1], NULL);
+	rn_trainer_settle(&gpu.ctx, gpu.trainer, &results[1]);
+	skipped = results[1].skipped;
+	CHECK(gpu.ctx.status == RN_OK && results[1].told == OVERFLOW_STEPS && skipped > 1 && skipped < OVERFLOW_STEPS &&
+		  isfinite(results[1].loss) && isfinite(results[1].gradient_norm), "%d of %d steps were passed over %s",
+		  skipped, OVERFLOW_STEPS, gpu.ctx.message);
+	CHECK(gpu.trainer->decision.loss_exponent == RN_LOSS_EXPONENT_MOST - skipped && rn_trainer_steps(gpu.trainer) == OVERFLOW_STEPS &&
+		  gpu.trainer->decision.updates == OVERFLOW_STEPS - skipped, "the scale of the losses came down to 2^%d",
+		  gpu.trainer->decision.loss_exponent);
+
+	/* what it has come to goes with a checkpoint, and serves: the CPU goes on from the same updates */
+	move(&gpu, &cpu);
+	CHECK(rn_trainer_steps(cpu.trainer) == OVERFLOW_STEPS && cpu.trainer->decision.updates == OVERFLOW_STEPS - skipped,
+		  "a checkpoint knows of both");
+	for (i = 0; i < 2; i++)
+	{
+		rn_trainer_step(&cpu.ctx, cpu.trainer, cpu.reader, &results[0], NULL);
+		rn_trainer_step(&gpu.ctx, gpu.trainer, gpu.reader, &results[1], NULL);
+		rn_trainer_settle(&gpu.ctx, gpu.trainer, &results[1]);
+	}
+	CHECK(fabs(results[1].loss / results[0].loss - 1) < 1e-3 && fabs(results[1].gradient_norm / results[0].gradient_norm - 1) < 0.01,
+		  "and both go on alike: losses %.5f, %.5f", results[0].loss, results[1].loss);
 	close_bench(&cpu);
 	close_bench(&gpu);
+}
+
+/* ---- a step that must not be made ---- */
+
+/*
+ * With a weight that is infinite the device makes no update any more, whatever
+ * it is given; the trainer then stands where the first of these steps began.
+ */
+static void
+test_divergence(const RnKernels *kernels)
+{
+	const rn_real infinite = (rn_real) INFINITY;
+	RnStepResult result;
+	RnDataPosition position;
+	rn_real    *weights[2];
+	size_t		bytes;
+	Bench		bench;
+	int			i;
+
+	if (!CHECK(open_bench(&bench, kernels, 1, options), "a trainer"))
+		return;
+	bytes = rn_model_params(bench.model)->size * sizeof(rn_real);
+	for (i = 0; i < 2; i++)
+		weights[i] = malloc(bytes);
+	rn_trainer_step(&bench.ctx, bench.trainer, bench.reader, &result, NULL);
+	rn_trainer_settle(&bench.ctx, bench.trainer, &result);
+	rn_trainer_position(bench.trainer, &position);
+	kernels->copy_in(bench.trainer->workers[0].lane, bench.trainer->values +
+					 rn_params_find(rn_model_params(bench.model), "dec.0.ff.1.w")->offset, &infinite, sizeof(infinite));
+	kernels->copy_out(bench.trainer->workers[0].lane, weights[0], bench.trainer->values, bytes);
+	for (i = 0; i < AHEAD; i++)
+		rn_trainer_step(&bench.ctx, bench.trainer, bench.reader, &result, NULL);
+	CHECK(bench.ctx.status == RN_OK && rn_trainer_steps(bench.trainer) == 1 + AHEAD, "%d steps are under way", AHEAD);
+	CHECK(rn_trainer_settle(&bench.ctx, bench.trainer, &result) == RN_DIVERGED && strstr(bench.ctx.message, "step 2 ") != NULL,
+		  "the first is told of: %s", bench.ctx.message);
+	kernels->copy_out(bench.trainer->workers[0].lane, weights[1], bench.trainer->values, bytes);
+	rn_context_reset(&bench.ctx);
+	kernels->synchronize(&bench.ctx, bench.trainer->workers[0].lane);
+	CHECK(memcmp(weights[0], weights[1], bytes) == 0 && rn_trainer_steps(bench.trainer) == 1 &&
+		  memcmp(&bench.trainer->next, &position, sizeof(position)) == 0, "the weights are those before it");
+	for (i = 0; i < 2; i++)
+		free(weights[i]);
+	close_bench(&bench);
 }
 
 /* ---- memory ---- */
@@ -225,5 +314,6 @@ main(void)
 	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		test_format(&formats[i]);
 	test_overflow();
+	test_divergence(kernels);
 	return check_done();
 }

@@ -102,6 +102,23 @@ download(Device *device, rn_real *host, const rn_real *buffer, size_t n)
 	device->k->synchronize(&device->ctx, device->lane);
 }
 
+/* Doubles on the device, and back. */
+static inline double *
+upload_doubles(Device *device, const double *host, size_t n)
+{
+	double	   *buffer = (double *) upload(device, NULL, n * sizeof(double) / sizeof(rn_real));
+
+	device->k->copy_in(device->lane, buffer, host, n * sizeof(double));
+	return buffer;
+}
+
+static inline void
+download_doubles(Device *device, double *host, const double *buffer, size_t n)
+{
+	device->k->copy_out(device->lane, host, buffer, n * sizeof(double));
+	device->k->synchronize(&device->ctx, device->lane);
+}
+
 /* Release all buffers; notes broken guards. */
 static inline void
 release_buffers(Device *device)

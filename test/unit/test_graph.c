@@ -861,7 +861,7 @@ test_chunks(void)
 		  "equal logits of %d rows lose log(%d) each", ALL_ROWS, CLASSES);
 	CHECK(rn_graph_memory(graph) < (size_t) ALL_ROWS * CLASSES * sizeof(rn_real) / 4 &&
 		  rn_graph_memory(graph) <= ((size_t) 8 << 20), "in %zu bytes", rn_graph_memory(graph));
-	CHECK(spec.x->state->grad == graph->last->memories[1].buffer, "and the gradient is handed on as it is");
+	CHECK(spec.x->state->grad == graph->last->memories[2].buffer, "and the gradient is handed on as it is");
 	rn_params_free(&large);
 	free(targets);
 	free(x);

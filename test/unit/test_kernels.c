@@ -236,6 +236,7 @@ test_sums(Device *device)
 		double		product = weight[0];
 		double		squares = 0.0;
 		double		sum = -1.0;
+		double	   *sum_device;
 		rn_real    *not_read = numbers(n, 2);
 		rn_real    *x_device = upload(device, x, n);
 		rn_real    *y_device = upload(device, y, n);
@@ -267,8 +268,9 @@ test_sums(Device *device)
 		worst_of(&add, distance(device, y_device, weighted, n), "weighted, %zu", n);
 		device->k->dot_add(device->lane, n, x_device, upload(device, y, n), weight_device);
 		worst_of(&dot, distance(device, weight_device, &product, 1) / sqrt(n + 1.0), "dot, %zu", n);
-		device->k->sum_squares(device->lane, n, x_device, &sum);
-		device->k->synchronize(&device->ctx, device->lane);
+		sum_device = upload_doubles(device, &sum, 1);
+		device->k->sum_squares(device->lane, n, x_device, sum_device);
+		download_doubles(device, &sum, sum_device, 1);
 		worst_of(&dot, fabs(sum - squares) / fmax(1.0, squares) / sqrt(n + 1.0), "squares, %zu", n);
 		release_buffers(device);
 		free(x);
@@ -998,6 +1000,17 @@ test_embedding(Device *device)
 
 /* ---- Adam ---- */
 
+/* NULL: zeros. */
+static RnDecision *
+upload_decision(Device *device, const RnDecision *decision)
+{
+	RnDecision *buffer = (RnDecision *) upload(device, NULL, sizeof(RnDecision) / sizeof(rn_real));
+
+	if (decision != NULL)
+		device->k->copy_in(device->lane, buffer, decision, sizeof(*decision));
+	return buffer;
+}
+
 static double
 adam_distance(Device *device, size_t n, int fairseq)
 {
@@ -1008,9 +1021,11 @@ adam_distance(Device *device, size_t n, int fairseq)
 	double	   *v = zeros(n);
 	double	   *change = zeros(n);
 	double	   *nothing = zeros(n);
-	RnAdamArgs	args = {.n = n, .gradient_scale = 0.5, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-3,
-		.weight_decay = 0.1, .fairseq = fairseq};
+	RnDecision	decision;
+	RnDecision *decision_device;
+	RnAdamArgs	args = {.n = n, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-3, .weight_decay = 0.1};
 	double		worst = 0.0;
+	int			update;
 	size_t		i;
 
 	args.value = upload(device, value, n);
@@ -1018,15 +1033,30 @@ adam_distance(Device *device, size_t n, int fairseq)
 	args.second = upload(device, NULL, n);
 	args.gradient = upload(device, NULL, n);
 	args.change = upload(device, NULL, n);
-	for (args.update = 1; args.update <= 3; args.update++)
+	args.decision = decision_device = upload_decision(device, NULL);
+	for (update = 1; update <= 4; update++)
 	{
-		const double bias1 = 1.0 - pow(0.9, (double) args.update);
-		const double bias2 = 1.0 - pow(0.98, (double) args.update);
+		const double bias1 = 1.0 - pow(0.9, update);
+		const double bias2 = 1.0 - pow(0.98, update);
 
+		/* the last one is not made */
+		memset(&decision, 0, sizeof(decision));
+		decision.gradient_scale = 0.5;
+		decision.learning_rate = 0.01;
+		decision.rate = 0.01 / bias1 * (fairseq ? sqrt(bias2) : 1);
+		decision.root = fairseq ? 1 : 1 / sqrt(bias2);
+		decision.skip = update == 4;
+		device->k->copy_in(device->lane, decision_device, &decision, sizeof(decision));
 		device->k->copy_in(device->lane, args.gradient, gradient, n * sizeof(rn_real));
 		device->k->adam(device->lane, &args);
 		for (i = 0; i < n; i++)
 		{
+			if (decision.skip)
+			{
+				change[i] = 0;
+				continue;
+			}
+
 			const double g = 0.5 * gradient[i];
 
 			m[i] = 0.9 * m[i] + 0.1 * g;
@@ -1067,6 +1097,87 @@ test_adam(Device *device)
 	CHECK(worst.distance <= tolerance(1e-6, 1e-14), "Adam: %.1e at %s", worst.distance, worst.where);
 }
 
+/* ---- what becomes of a step ---- */
+
+#define DECIDE_SQUARES	70
+#define DECIDE_SUMS		3
+
+/* One decision after another: what the device gives for these sums, and the norm that belongs to them. */
+static double
+decide(Device *device, RnDecision *decision, const RnDecideArgs *terms, double square, double loss)
+{
+	double		squares[DECIDE_SQUARES];
+	double		sums[2 * DECIDE_SUMS];
+	RnDecideArgs args = *terms;
+	double		total = 0;
+	double		left = 0;
+	int			i;
+
+	for (i = 0; i < DECIDE_SQUARES; i++)
+		total += squares[i] = square * (i + 1);
+	for (i = 0; i < DECIDE_SUMS; i++)
+	{
+		sums[2 * i] = loss;
+		sums[2 * i + 1] = loss / 2;
+	}
+	args.n_squares = DECIDE_SQUARES;
+	args.squares = upload_doubles(device, squares, DECIDE_SQUARES);
+	args.n_sums = DECIDE_SUMS;
+	args.sums = upload_doubles(device, sums, 2 * DECIDE_SUMS);
+	args.decision = upload_decision(device, decision);
+	device->k->decide(device->lane, &args);
+	device->k->copy_out(device->lane, decision, args.decision, sizeof(*decision));
+	download_doubles(device, sums, args.sums, 2 * DECIDE_SUMS);
+	for (i = 0; i < 2 * DECIDE_SUMS; i++)
+		left += fabs(sums[i]);
+	release_buffers(device);
+	return left == 0 ? sqrt(total) / (args.gradient_scale * args.target_tokens) : NAN;
+}
+
+static void
+test_decide(Device *device)
+{
+	RnDecideArgs terms = {.gradient_scale = 0.25, .target_tokens = 10, .clip_norm = 2, .learning_rate = 0.1, .beta1 = 0.9,
+	.beta2 = 0.5, .first = 1};
+	RnDecision	d = {.loss_scale = 1, .updates = 1};
+	double		norm = decide(device, &d, &terms, 1, 7);
+
+	CHECK(fabs(d.norm / norm - 1) < 1e-14 && d.skip == 0 && d.updates == 2 && d.steps == 1 && d.loss == 21 && d.nll == 10.5 &&
+		  fabs(d.mean_scale - 0.4) < 1e-14 && fabs(d.gradient_scale / (0.4 * 2 / (norm + 1e-6)) - 1) < 1e-14 &&
+		  fabs(d.rate - 0.1 / 0.19) < 1e-14 && fabs(d.root - 1 / sqrt(0.75)) < 1e-14, "a step is clipped to its norm %g", d.norm);
+	terms.first = 0;
+	terms.fairseq = 1;
+	terms.clip_norm = 0;
+	norm = decide(device, &d, &terms, 4, 1);
+	CHECK(fabs(d.norm / norm - 1) < 1e-14 && d.gradient_scale == d.mean_scale && d.steps == 2 && d.loss == 24 && d.updates == 3 &&
+		  d.root == 1 && fabs(d.rate - 0.1 / 0.271 * sqrt(0.875)) < 1e-14, "a second one is not, and adds to the losses");
+	decide(device, &d, &terms, INFINITY, 1);
+	CHECK(d.skip && d.halted == RN_HALT_GRADIENT && d.steps == 3 && d.updates == 3, "a gradient that is no number halts");
+	decide(device, &d, &terms, 1, 1);
+	CHECK(d.skip && d.halted == RN_HALT_GRADIENT && d.steps == 3 && d.updates == 3 && d.loss == 27, "all that follow");
+	d.halted = RN_HALT_NONE;
+	decide(device, &d, &terms, 1, NAN);
+	CHECK(d.skip && d.halted == RN_HALT_LOSS, "so does a loss");
+
+	memset(&d, 0, sizeof(d));
+	d.loss_exponent = RN_LOSS_EXPONENT_LEAST + 1;
+	d.loss_scale = ldexp(1, d.loss_exponent);
+	d.good_steps = 5;
+	terms.scaling = 1;
+	decide(device, &d, &terms, NAN, 1);
+	CHECK(d.skip && !d.halted && d.skipped == 1 && d.good_steps == 0 && d.loss_scale == ldexp(1, RN_LOSS_EXPONENT_LEAST),
+		  "where losses are scaled, half the scale is tried");
+	d.good_steps = 1998;
+	norm = decide(device, &d, &terms, 1, 1) / d.loss_scale;
+	CHECK(!d.skip && fabs(d.norm / norm - 1) < 1e-14 && d.good_steps == 1999, "which the norm knows of");
+	decide(device, &d, &terms, 1, 1);
+	CHECK(d.loss_exponent == RN_LOSS_EXPONENT_LEAST + 1 && d.loss_scale == ldexp(1, d.loss_exponent) && d.good_steps == 0,
+		  "after many good steps twice the scale");
+	d.loss_exponent = RN_LOSS_EXPONENT_LEAST;
+	decide(device, &d, &terms, INFINITY, 1);
+	CHECK(d.halted == RN_HALT_GRADIENT, "until there is no half any more");
+}
+
 int
 main(void)
 {
@@ -1091,6 +1202,7 @@ main(void)
 		test_norm_far_from_zero(&device);
 		test_embedding(&device);
 		test_adam(&device);
+		test_decide(&device);
 		device_end(&device);
 	}
 	return check_done();

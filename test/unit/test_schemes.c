@@ -459,27 +459,23 @@ learn(World *world, RnGraph *graph, RnOptimizer *optimizer, double enough, int *
 
 	for (k = 1; k <= *updates; k++)
 	{
-		RnUpdate	update;
-		double		loss,
-					norm;
+		RnStepTerms terms = {.gradient_scale = 1, .target_tokens = 1, .clip_norm = 1, .first = 1};
+		double		loss;
 
 		make_batch(world, 48, 1, 1000 + 3 * k);
 		loss = batch_loss(world, graph, 1, k);
 		sum = (k % 10 == 1 ? 0 : sum) + loss;
+		if (k == 1)
+			rn_optimizer_begin(optimizer, world->lane, 0, 0, 0);
 		if (k % 10 == 0 && sum / 10 < enough)
 		{
 			*updates = k;
 			break;
 		}
 		rn_optimizer_reduce(optimizer, world->lane, 0, &world->gradients, 0);
-		world->kernels->synchronize(&world->ctx, world->lane);
-		norm = rn_optimizer_norm(optimizer);
-		update.values = world->values;
-		update.gradient = world->gradients;
-		update.gradient_scale = norm > 1 ? 1 / norm : 1;
-		update.learning_rate = world->config.learning_rate * fmin(1, k / 40.0);
-		rn_optimizer_update(optimizer, world->lane, 0, &update, NULL, NULL);
-		rn_optimizer_updated(optimizer);
+		terms.learning_rate = world->config.learning_rate * fmin(1, k / 40.0);
+		rn_optimizer_decide(optimizer, world->lane, &terms);
+		rn_optimizer_update(optimizer, world->lane, 0, world->values, world->gradients, NULL);
 	}
 	return sum / 10;
 }

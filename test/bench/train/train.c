@@ -157,6 +157,7 @@ main(int argc, char **argv)
 		times[n++] = now() - before;
 		tokens += result.target_tokens;
 	}
+	must(rn_trainer_settle(&ctx, trainer, &result));
 	start = now() - start;
 	qsort(times, n, sizeof(times[0]), compare);
 	getrusage(RUSAGE_SELF, &usage);
