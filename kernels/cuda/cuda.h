@@ -75,7 +75,7 @@ extern void *rn_lane_scratch(RnLane *lane, size_t bytes);
 /*
  * mirror.cu: the device's copy of an array in host memory, as it is now.  An
  * array that has not changed since it was last asked for is not copied again.
- * Valid until the next synchronize of the lane; NULL as above.
+ * Valid until the lane is next synchronized or looked at; NULL as above.
  */
 extern const void *rn_lane_upload(RnLane *lane, const void *host, size_t bytes);
 
@@ -89,6 +89,7 @@ rn_lane_integers(RnLane *lane, const int32_t *host, size_t n)
 extern void *rn_lane_result(RnLane *lane, void *host, size_t bytes);
 
 /* mirror.cu: for lane.cu. */
+extern bool rn_lane_uploads_abound(const RnLane *lane);
 extern void rn_lane_uploads_settled(RnLane *lane);
 extern void rn_lane_results_fetch(RnLane *lane);
 extern void rn_lane_results_deliver(RnLane *lane, bool arrived);

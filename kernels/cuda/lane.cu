@@ -79,6 +79,12 @@ rn_cuda_look(RnContext *ctx, RnLane *lane)
 {
 	const size_t refused = lane->refused;
 
+	/* between passes: the one moment at which nobody holds on to what was sent */
+	if (rn_lane_uploads_abound(lane))
+	{
+		rn_cuda_ok(lane, cudaStreamSynchronize(rn_lane_stream(lane)), "waiting for the GPU");
+		rn_lane_uploads_settled(lane);
+	}
 	lane->refused = 0;
 	if (lane->failed != cudaSuccess)
 	{

@@ -207,11 +207,17 @@ rn_lane_upload(RnLane *lane, const void *host, size_t bytes)
 	return entry->device;
 }
 
+bool
+rn_lane_uploads_abound(const RnLane *lane)
+{
+	return lane->uploads != NULL && (lane->uploads->used > UPLOADS_MOST || lane->uploads->n_entries > ENTRIES_MOST);
+}
+
 /* Nothing is on its way: what was sent may be forgotten. */
 void
 rn_lane_uploads_settled(RnLane *lane)
 {
-	if (lane->uploads != NULL && (lane->uploads->used > UPLOADS_MOST || lane->uploads->n_entries > ENTRIES_MOST))
+	if (rn_lane_uploads_abound(lane))
 		forget(lane->uploads);
 }
 
