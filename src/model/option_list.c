@@ -166,7 +166,7 @@ static const RnOption options[] = {
 		"Beam with which validation translates.", FIELD(validation_beam)},
 
 	{"device", RN_GROUP_RUNNING, RN_OPTION_TEXT, "auto", NULL, NULL, NULL, "",
-		"Where training runs: auto, cpu, cuda, or cuda:0,1 for devices by number.", FIELD(device)},
+		"Where training runs: auto, cpu, cuda, or devices by number: cuda:1, or cuda:0,1 on two at once.", FIELD(device)},
 	{"threads", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "0", "0", "1024", NULL, "threads",
 		"Threads that share a batch; 0: as the server's settings say.", FIELD(threads)},
 	{"checkpoint_every", RN_GROUP_RUNNING, RN_OPTION_INTEGER, "500", "0", "1000000000", NULL, "steps",

@@ -2,8 +2,6 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
-
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,25 +12,8 @@ my $library = $ENV{RESIDUAL_CUDAEMU};
 plan skip_all => 'the emulated CUDA device is not built' unless defined $library && -f $library;
 
 my $node = start_node('device', "residual.cuda_library = '$library'", 'residual.serve_threads = 1', 'residual.training_nice = 0');
-my $engine = $node->safe_psql('postgres', 'SHOW residual.engine');
 my %shape = (d_model => 32, d_ffn => 64, layers => 1, batch_tokens => 96, dropout => 0.1,
 	max_steps => 50, validate_every => 10, validation => 0.01, checkpoint_every => 0);
-
-# Engines that start from now on have this in their environment.
-sub set_environment
-{
-	my (%environment) = @_;
-	my $path = abs_path($node->basedir) . '/engine.sh';
-
-	unlink $path;
-	append_to_file($path, "#!/bin/sh\n" . join('', map { "export $_=$environment{$_}\n" } sort keys %environment) .
-		"exec $engine \"\$@\"\n");
-	chmod 0755, $path;
-	$node->append_conf('postgresql.conf', 'residual.engine = ' . (%environment ? "'$path'" : "'$engine'"));
-	$node->reload;
-	$node->poll_query_until('postgres', "SELECT current_setting('residual.engine') = '" . (%environment ? $path : $engine) . "'");
-	return;
-}
 
 # ---- the devices that there are ----
 
@@ -77,11 +58,11 @@ cmp_ok(abs($node->safe_psql('postgres', "SELECT residual_score(source, target, '
 	'and scores as it');
 
 # a fault on the GPU ends the engine, not the server
-set_environment(CUDAEMU_FAIL_KERNEL => 30);
+set_environment($node, CUDAEMU_FAIL_KERNEL => 30);
 my ($status, $stdout, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . sprintf($query, 'on_gpu'));
 like($stderr, qr/ERROR:  08006: the serving engine ended 3 times/, 'a GPU that fails each time is an error of the query');
 like(slurp_file($node->logfile), qr/engine \d+: the GPU failed: an illegal memory access/, 'and the log says what failed');
-set_environment();
+set_environment($node);
 is($node->safe_psql('postgres', sprintf($query, 'on_gpu')), $words, 'and the next one is answered');
 
 # ---- a checkpoint moves ----
@@ -112,13 +93,13 @@ for my $fault (
 {
 	my ($name, $environment, $sqlstate, $words) = @$fault;
 
-	set_environment(%$environment);
+	set_environment($node, %$environment);
 	my $job = train($node, 'faulty', %shape, device => 'cuda', max_steps => 5);
 	like(outcome($node, $job, 'sqlstate'), qr/^failed\|$sqlstate\|.*\Q$words\E/, "$name fails: so does the job, and says why");
 	isnt($node->safe_psql('postgres', "SELECT error_hint FROM residual_jobs WHERE job = $job"), '', 'with a hint');
 	ok(wait_until(sub { background_count($node, 'residual training') == 0 }), 'its worker has gone');
 }
-set_environment();
+set_environment($node);
 is(outcome($node, train($node, 'faulty', %shape, device => 'cuda', max_steps => 5)), 'done|', 'the place on the GPU is free again');
 
 # ---- places on the GPU ----
@@ -147,12 +128,12 @@ $node->poll_query_until('postgres', "SELECT current_setting('residual.max_gpu_jo
 
 # ---- without a GPU ----
 
-set_environment(CUDAEMU_DEVICES => 0);
+set_environment($node, CUDAEMU_DEVICES => 0);
 my $fallback = train($node, 'fallback', %shape, device => 'auto', max_steps => 3);
 is(outcome($node, $fallback), 'done|', 'auto takes the CPU when there is no GPU');
 like(slurp_file($node->logfile), qr/training on the CPU: no GPU can be used/, 'and the log says why');
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|no GPU can be used/, 'cuda does not');
-set_environment();
+set_environment($node);
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda:7', max_steps => 3), 'sqlstate'), qr/^failed\|0A000\|device "cuda:7" is not there/,
 	'a GPU that there is not');
 $node->append_conf('postgresql.conf', "residual.cuda_library = '/nowhere/residual_cuda.so'");

@@ -2,8 +2,6 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
-
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,34 +12,9 @@ my $library = $ENV{RESIDUAL_CUDAEMU};
 plan skip_all => 'the emulated CUDA device is not built' unless defined $library && -f $library;
 
 my $node = start_node('ranks', "residual.cuda_library = '$library'", "residual.nccl_library = '$library'", 'residual.training_nice = 0');
-my $engine = $node->safe_psql('postgres', 'SHOW residual.engine');
 my %shape = (d_model => 16, d_ffn => 32, layers => 1, batch_tokens => 96, dropout => 0.1,
 	max_steps => 40, validate_every => 10, validation => 0.01, checkpoint_every => 0);
 my %endless = (%shape, max_steps => 1000000, validate_every => 1000000);
-
-sub set
-{
-	my ($name, $value) = @_;
-
-	$node->append_conf('postgresql.conf', "$name = '$value'");
-	$node->reload;
-	$node->poll_query_until('postgres', "SELECT current_setting('$name') = '$value'");
-	return;
-}
-
-# Engines that start from now on have this in their environment.
-sub set_environment
-{
-	my (%environment) = @_;
-	my $path = abs_path($node->basedir) . '/engine.sh';
-
-	unlink $path;
-	append_to_file($path, "#!/bin/sh\n" . join('', map { "export $_=$environment{$_}\n" } sort keys %environment) .
-		"exec $engine \"\$@\"\n");
-	chmod 0755, $path;
-	set('residual.engine', $path);
-	return;
-}
 
 # The processes of the job's further ranks.
 sub followers
@@ -83,14 +56,14 @@ sub like_job
 
 # ---- without what it needs ----
 
-set_environment(CUDAEMU_DEVICES => 1);
+set_environment($node, CUDAEMU_DEVICES => 1);
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda:0,1'), 'sqlstate, error_detail'),
 	qr/^failed\|0A000\|GPUs are numbered from 0 to 0.\|device "cuda:1" is not there/, 'a second GPU that there is not');
-set_environment(CUDAEMU_DEVICES => 3);
-set('residual.nccl_library', '/nowhere/libnccl.so.2');
+set_environment($node, CUDAEMU_DEVICES => 3);
+set_setting($node, 'residual.nccl_library', '/nowhere/libnccl.so.2');
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda:0,1'), 'sqlstate, error_detail, error_hint'),
 	qr/^failed\|0A000\|.nowhere.libnccl.*\|Install NVIDIA's libnccl2, set residual.nccl_library.*\|several GPUs for one job need NCCL/, 'NCCL that is missing');
-set('residual.nccl_library', $library);
+set_setting($node, 'residual.nccl_library', $library);
 
 # ---- the results of one device ----
 
@@ -155,16 +128,16 @@ for my $fault (
 {
 	my ($name, $environment, $sqlstate, $words) = @$fault;
 
-	set_environment(CUDAEMU_DEVICES => 2, CUDAEMU_FAIL_DEVICE => 1, %$environment);
+	set_environment($node, CUDAEMU_DEVICES => 2, CUDAEMU_FAIL_DEVICE => 1, %$environment);
 	$job = train($node, 'faulty', %endless, device => 'cuda:0,1');
 	like(outcome($node, $job, 'sqlstate'), qr/^failed\|$sqlstate\|rank 1, device "cuda:1": \Q$words\E/, "$name fails on the second device");
 	ok(wait_until(sub { background_count($node, 'residual training') == 0 }), 'its worker has gone');
 }
-set_environment(CUDAEMU_DEVICES => 2, CUDAEMU_FAIL_DEVICE => 1, CUDAEMU_SPOIL_SUM => 20);
+set_environment($node, CUDAEMU_DEVICES => 2, CUDAEMU_FAIL_DEVICE => 1, CUDAEMU_SPOIL_SUM => 20);
 $job = train($node, 'spoiled', %endless, device => 'cuda:0,1', checkpoint_every => 5);
 like(outcome($node, $job, 'sqlstate, checkpoint_step'), qr/^failed\|58000\|.*\|rank 1, device "cuda:1", has other weights than rank 0 after step \d+/,
 	'a device that computes wrongly is found out at a checkpoint');
-set_environment(CUDAEMU_DEVICES => 3);
+set_environment($node, CUDAEMU_DEVICES => 3);
 
 # ---- stops ----
 
@@ -181,7 +154,14 @@ ok(wait_state($node, $job, 'interrupted'), 'the worker is terminated');
 all_gone('a terminated worker', $leader, @others);
 ok($node->safe_psql('postgres', "SELECT checkpoint_step > 0 FROM residual_jobs WHERE job = $job") eq 't', 'there is a last checkpoint');
 
-is(outcome($node, train($node, 'last', %shape, device => 'cuda:0,1', max_steps => 3)), 'done|', 'the place on the GPUs is free, the server is up');
+# ---- as a setting ----
+
+set_setting($node, 'residual.device', 'cuda:1,0');
+$job = train($node, 'last', %shape, max_steps => 3);
+is(outcome($node, $job), 'done|', 'the place on the GPUs is free, the server is up');
+is($node->safe_psql('postgres', "SELECT device FROM residual_progress WHERE job = $job"), 'cuda:1,0', 'residual.device may name several');
+like($node->safe_psql('postgres', "SELECT residual_translate('one red dogs', 'last') IS NOT NULL"), qr/^t$/, 'serving takes one of them');
+like($node->safe_psql('postgres', "SELECT value FROM residual_serving_status() WHERE name = 'device'"), qr/emulated/, 'a GPU');
 ($job, $leader, @others) = start_job('shut_down');
 $node->stop('fast');
 all_gone('a shutdown', $leader, @others);

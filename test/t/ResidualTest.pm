@@ -5,6 +5,7 @@ package ResidualTest;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -12,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(start_node make_corpus tiny train wait_state wait_training wait_checkpoint outcome wait_until
-  engine_pid process_lives wait_gone weights_digest background_count as_role);
+  set_setting set_environment engine_pid process_lives wait_gone weights_digest background_count as_role);
 
 my $stage = $ENV{RESIDUAL_STAGE} // die "RESIDUAL_STAGE is not set";
 my $library = `pg_config --pkglibdir`;
@@ -131,6 +132,30 @@ sub outcome
 	$database //= 'postgres';
 	$node->safe_psql($database, "SELECT residual_wait($job)");
 	return $node->safe_psql($database, "SELECT " . join(', ', 'state', $columns // (), 'error') . " FROM residual_jobs WHERE job = $job");
+}
+
+# A line of the configuration, in force on return.
+sub set_setting
+{
+	my ($node, $name, $value) = @_;
+
+	$node->append_conf('postgresql.conf', "$name = '$value'");
+	$node->reload;
+	return $node->poll_query_until('postgres', "SELECT current_setting('$name') = '$value'");
+}
+
+# Engines that start from now on have this in their environment, or nothing of ours.
+sub set_environment
+{
+	my ($node, %environment) = @_;
+	my $engine = "$stage$library/residual_engine";
+	my $path = abs_path($node->basedir) . '/engine.sh';
+
+	unlink $path;
+	append_to_file($path, "#!/bin/sh\n" . join('', map { "export $_=$environment{$_}\n" } sort keys %environment) .
+		"exec $engine \"\$@\"\n");
+	chmod 0755, $path;
+	return set_setting($node, 'residual.engine', %environment ? $path : $engine);
 }
 
 sub engine_pid

@@ -16,7 +16,7 @@ name=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
 PATH=$PATH:/usr/local/cuda/bin
 make -j"$(nproc)" WITH_CUDA=yes residual_cuda.so build/float/test/test_ops build/float/test/golden \
 	build/float/test/test_kernels build/float/test/test_kernels_attention build/float/test/test_kernels_loss \
-	build/float/test/test_translator build/float/test/gpu_training \
+	build/float/test/test_translator build/float/test/gpu_training build/float/test/gpu_group \
 	build/float/bench/train/train || exit 1
 export RESIDUAL_CUDA_LIBRARY=$PWD/residual_cuda.so RN_DEVICE=cuda
 failed=0
@@ -41,7 +41,7 @@ nvidia-smi --query-gpu=driver_version,memory.total,clocks.max.sm --format=csv
 echo
 echo "| test | result |"
 echo "|---|---|"
-for program in test_ops test_kernels test_kernels_attention test_kernels_loss test_translator gpu_training "golden test/golden"; do
+for program in test_ops test_kernels test_kernels_attention test_kernels_loss test_translator gpu_training gpu_group "golden test/golden"; do
 	tell "${program%% *}" build/float/test/$program || failed=1
 done
 if command -v compute-sanitizer >/dev/null; then
