@@ -166,8 +166,15 @@ add_step(int quads, Sums *sum, Sums w, const int32_t *x)
 #endif
 }
 
-/* y = scale scales (sum - correction) + bias, n of them */
+/*
+ * y = scale scales (sum - correction) + bias, n of them.  In double, which only
+ * tests use, not inlined: a hundred copies take a compiler a minute.
+ */
+#ifdef RN_DOUBLE
+static __attribute__((noinline)) void
+#else
 RN_INLINE void
+#endif
 put(Sums sum, int32_t correction, rn_real scale, const rn_real *scales, const rn_real *bias, rn_real *y, int n)
 {
 #ifdef RN_DOUBLE
