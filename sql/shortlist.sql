@@ -93,6 +93,13 @@ INSERT INTO more VALUES ('good', NULL), ('', 'gut'), ('good night', 'gute nacht'
     (repeat('good ', 100), 'gut');
 SELECT residual_make_shortlist('en_de', 'more', 'en', 'de', '{"version": 2}');
 SELECT version, shortlist FROM residual_versions ORDER BY version;
+-- more rows than lie in memory, at most so many
+SET work_mem = '64kB';
+CREATE TABLE many AS SELECT en, de FROM pairs, generate_series(1, 1000);
+SELECT residual_make_shortlist('en_de', 'many', 'en', 'de', '{"version": 2}');
+SELECT residual_make_shortlist('en_de', 'many', 'en', 'de', '{"version": 2, "rows": 5432}');
+RESET work_mem;
+DROP TABLE many;
 CREATE ROLE regress_residual_reader;
 SELECT residual_grant('en_de', 'regress_residual_reader');
 GRANT SELECT ON pairs TO regress_residual_reader;

@@ -241,6 +241,7 @@ send_rows(ResChannel *channel, Making *making, TupleTableSlot *slot)
 			rn_write_bytes(&channel->out, VARDATA_ANY(sides[i]), VARSIZE_ANY_EXHDR(sides[i]));
 		res_channel_end(channel);
 	}
+	ExecClearTuple(slot);		/* a row out of a file lies in that context */
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(making->passing);
 	return n > 0;
