@@ -64,7 +64,7 @@ typedef enum RnFrameType
 
 	/* E: string: what one should know about the result; kept with the job */
 	RN_NOTE = 29,
-	/* E: string: "tokenizer", "encoding", "training", "validation", "averaging" */
+	/* E: string: "tokenizer", "encoding", "training", "validation", "averaging", "shortlist" */
 	RN_PHASE = 30,
 	/*
 	 * E: u64 pairs used, u64 rows with an empty side, u64 over-long rows, u64 held out,
@@ -94,7 +94,7 @@ typedef enum RnFrameType
 	/*
 	 * E, before DONE: the finished model: i64 step, f64 validation loss (NaN none), f64 BLEU (NaN none), u64 parameters, pairs
 	 * configuration to record with the model (effective vocab_size included), then PARTs (weights,
-	 * "tokenizer"), then MODEL_END
+	 * "shortlist" where there is one, "tokenizer"), then MODEL_END
 	 */
 	RN_MODEL = 37,
 	RN_MODEL_END = 38,

@@ -479,6 +479,7 @@ int
 client_send_model(Client *client, uint64_t id, const RnModelKey *key, const ToyModel *toy, LoadFault fault,
 				  size_t part_bytes)
 {
+	static const char shortlist[20] = {'R', 'N', 'S', 'L', 1, 0, 0, 0, 7, 7, 7, 7};
 	char	   *tokenizer = malloc(toy->tokenizer_size);
 	int			sent;
 
@@ -491,6 +492,9 @@ client_send_model(Client *client, uint64_t id, const RnModelKey *key, const ToyM
 	sent = client_send(client);
 	if (sent && fault != LOAD_NO_TOKENIZER)
 		sent = send_parts(client, id, "tokenizer", NULL, tokenizer, toy->tokenizer_size, part_bytes, LOAD_RIGHT);
+	if (sent && (fault == LOAD_DAMAGED_SHORTLIST || fault == LOAD_SHORT_SHORTLIST))
+		sent = send_parts(client, id, "shortlist", NULL, shortlist, sizeof(shortlist), 8,
+						  fault == LOAD_SHORT_SHORTLIST ? LOAD_SHORT_TENSOR : LOAD_RIGHT);
 	if (sent)
 		sent = send_weights(client, id, toy, fault, part_bytes);
 	free(tokenizer);

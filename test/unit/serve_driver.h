@@ -79,6 +79,8 @@ typedef enum LoadFault
 	LOAD_WRONG_ORDER,
 	LOAD_NO_TOKENIZER,
 	LOAD_DAMAGED_TOKENIZER,
+	LOAD_DAMAGED_SHORTLIST,
+	LOAD_SHORT_SHORTLIST,		/* its last part is missing */
 	LOAD_WRONG_OPTION,
 	LOAD_WRONG_CONFIGURATION,	/* d_model does not go with heads */
 	LOAD_FEW_BYTES,				/* announced */
