@@ -132,6 +132,7 @@ ENGINE_LIBS = -lsentencepiece -lsentencepiece_train -lopenblas -lm -lstdc++ -ldl
 # in reading order: the program, then what it is made of
 ENGINE_OBJS = \
 	src/engine/train_job.o \
+	src/engine/train_memory.o \
 	src/engine/train_intake.o \
 	src/engine/train_corpus.o \
 	src/engine/train_validate.o \
@@ -164,11 +165,13 @@ ENGINE_OBJS = \
 	src/engine/queue.o \
 	src/engine/compute.o \
 	src/engine/store.o \
+	src/train/extent.o \
 	src/train/corpus.o \
 	src/train/sorter.o \
 	src/train/batch.o \
 	src/train/packer.o \
 	src/train/trainer.o \
+	src/train/reserve.o \
 	src/train/step.o \
 	src/train/settle.o \
 	src/train/ranks.o \
@@ -356,6 +359,7 @@ CUDA_SOURCES = \
 	kernels/cuda/lane.cu \
 	kernels/cuda/mirror.cu \
 	kernels/cuda/product.cu \
+	kernels/cuda/round.cu \
 	kernels/cuda/pointwise.cu \
 	kernels/cuda/columns.cu \
 	kernels/cuda/sum.cu \
@@ -421,6 +425,8 @@ EMULATOR_OBJS = \
 	test/cudaemu/tsan.o \
 	test/cudaemu/stream.o \
 	test/cudaemu/device.o \
+	test/cudaemu/blaslt_matrix.o \
+	test/cudaemu/blaslt_product.o \
 	test/cudaemu/blaslt.o \
 	test/cudaemu/nccl.o
 
@@ -482,6 +488,7 @@ PARTS_test_initial =
 PARTS_test_schemes = toy_model
 PARTS_test_corpus =
 PARTS_test_trainer = trainer_bench
+PARTS_test_reserve = trainer_bench
 PARTS_test_train = train_client
 PARTS_test_wire =
 PARTS_fuzz_wire =
@@ -500,7 +507,7 @@ PARTS_gpu_group =
 UNIT_PROGRAMS = $(patsubst PARTS_%,%,$(filter PARTS_%,$(.VARIABLES)))
 
 # in float as it is installed, in double as the judge, in double with sanitizers
-UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training gpu_group
+UNIT_FLOAT = golden test_kernels test_kernels_attention test_kernels_loss test_prepared test_bfloat16 test_ops test_trainer test_reserve test_train test_wire test_text test_score test_bootstrap test_translator test_queue test_server train_driver gpu_training gpu_group
 UNIT_DOUBLE = golden test_base test_kernels test_kernels_attention test_kernels_loss test_prepared test_ops test_graph test_plan test_config test_initial test_schemes test_corpus test_trainer test_beam test_decoding
 UNIT_CHECKED = test_prepared test_ops test_graph test_corpus test_trainer test_wire fuzz_wire test_text test_shortlist test_score test_decoding test_translator test_queue
 

@@ -423,6 +423,7 @@ typedef struct RnKernels
 	int			lanes;			/* that may work at once; 0: any number */
 	int			pass_rows;		/* of a pass in training: enough to keep a lane busy */
 	int			steps_ahead;	/* of training that may be under way before one is waited for; 1: each is */
+	int			rounded_size;	/* bytes of the numbers that products work with, where those are smaller than rn_real; 0 */
 	int			loss_scaling;	/* products have few small numbers: small gradients need a scale */
 	int64_t		memory;			/* bytes that may be allocated; 0: whatever the host has */
 
@@ -461,6 +462,16 @@ typedef struct RnKernels
 	void		(*product) (RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 							double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 							double beta, rn_real *c, int ldc);
+
+	/*
+	 * Where rounded_size is not 0: numbers as products round them, to be made
+	 * once and multiplied often; C = alpha op(A) op(B) + bias + beta C of such.
+	 * bias [n] or NULL, with beta 0.
+	 */
+	void		(*round) (RnLane *lane, size_t n, const rn_real *x, void *rounded);
+	void		(*rounded_product) (RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
+									double alpha, const void *a, int lda, const void *b, int ldb,
+									const rn_real *bias, double beta, rn_real *c, int ldc);
 
 	/*
 	 * W [n, k], dense, made ready once; any lanes may use it at the same time.

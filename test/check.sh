@@ -94,7 +94,7 @@ fi
 
 if wanted emulated; then
 say "the CUDA device in emulation, without a server"
-for program in test_kernels test_kernels_attention test_kernels_loss test_ops gpu_training gpu_group "golden test/golden"; do
+for program in test_kernels test_kernels_attention test_kernels_loss test_ops gpu_training test_reserve gpu_group "golden test/golden"; do
 	timeout 900 test/device.sh build/float/test/$program >"$WORK/cuda.tap" 2>&1
 	count_tap "cudaemu: ${program%% *}" "$WORK/cuda.tap" $?
 done

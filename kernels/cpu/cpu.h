@@ -52,6 +52,10 @@ extern void rn_cpu_copy_out(RnLane *lane, void *host, const void *device, size_t
 extern void rn_cpu_copy(RnLane *lane, void *to, const void *from, size_t bytes);
 extern void rn_cpu_zero(RnLane *lane, void *memory, size_t bytes);
 extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
+extern void rn_cpu_round(RnLane *lane, size_t n, const rn_real *x, void *rounded);
+extern void rn_cpu_rounded_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
+								   double alpha, const void *a, int lda, const void *b, int ldb,
+								   const rn_real *bias, double beta, rn_real *c, int ldc);
 
 /* The rest exists at every level. */
 #define rn_cpu_table				RN_AT_LEVEL(rn_cpu_table)

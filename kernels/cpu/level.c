@@ -40,6 +40,8 @@ description(void)
 	.zero = rn_cpu_zero, \
 	.synchronize = rn_cpu_synchronize, \
 	.look = rn_cpu_synchronize, \
+	.round = rn_cpu_round, \
+	.rounded_product = rn_cpu_rounded_product, \
 	.prepared_bytes = rn_cpu_prepared_bytes, \
 	.discard = rn_cpu_discard, \
 	.prepared_product = rn_cpu_prepared_product, \

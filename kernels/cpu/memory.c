@@ -185,3 +185,35 @@ rn_cpu_zero(RnLane *lane, void *memory, size_t bytes)
 	if (bytes > 0)
 		memset(memory, 0, bytes);
 }
+
+/* rounded_size is 0: nobody calls these.  What is to be rounded is rounded while it is packed. */
+void
+rn_cpu_round(RnLane *lane, size_t n, const rn_real *x, void *rounded)
+{
+	(void) lane;
+	(void) n;
+	(void) x;
+	(void) rounded;
+}
+
+void
+rn_cpu_rounded_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
+					   double alpha, const void *a, int lda, const void *b, int ldb,
+					   const rn_real *bias, double beta, rn_real *c, int ldc)
+{
+	(void) lane;
+	(void) transpose_a;
+	(void) transpose_b;
+	(void) m;
+	(void) n;
+	(void) k;
+	(void) alpha;
+	(void) a;
+	(void) lda;
+	(void) b;
+	(void) ldb;
+	(void) bias;
+	(void) beta;
+	(void) c;
+	(void) ldc;
+}

@@ -133,6 +133,10 @@ extern RnStatus rn_cuda_look(RnContext *ctx, RnLane *lane);
 extern void rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
 							double alpha, const rn_real *a, int lda, const rn_real *b, int ldb,
 							double beta, rn_real *c, int ldc);
+extern void rn_cuda_round(RnLane *lane, size_t n, const rn_real *x, void *rounded);
+extern void rn_cuda_rounded_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
+									double alpha, const void *a, int lda, const void *b, int ldb,
+									const rn_real *bias, double beta, rn_real *c, int ldc);
 extern void rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x, const rn_real *weight,
 								   const rn_real *bias, rn_real *y);
 extern void rn_cuda_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int lddy, rn_real *dbias);

@@ -103,6 +103,8 @@ make_table(void)
 	table.synchronize = rn_cuda_synchronize;
 	table.look = rn_cuda_look;
 	table.product = rn_cuda_product;
+	table.round = rn_cuda_round;
+	table.rounded_product = rn_cuda_rounded_product;
 	table.prepared_bytes = prepared_bytes;
 	table.prepare = prepare;
 	table.discard = discard;
@@ -231,6 +233,7 @@ open_device(RnContext *ctx, const RnDeviceOptions *options, const RnKernels **ke
 	RN_TRY(describe(ctx, options->number, &info));
 	RN_TRY(rn_product_open(ctx, &info, options->precision));
 	opened = options->number;
+	table.rounded_size = rn_product_rounding() == RN_ROUND_NOTHING ? 0 : (int) sizeof(uint16_t);
 	table.loss_scaling = rn_product_loses_small();
 	table.memory = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
 	rn_pool_limit((size_t) table.memory);

@@ -29,14 +29,15 @@ typedef struct Precision
 	const char *name;
 	int			major;			/* first architecture that has it */
 	int			minor;
-	cublasComputeType_t compute;
+	cublasComputeType_t compute;	/* of numbers of 32 bits */
+	RnRounding	rounding;
 } Precision;
 
 static const Precision precisions[] = {
-	{"float32", "float32", 0, 0, CUBLAS_COMPUTE_32F},
-	{"tf32", "products in TF32", 8, 0, CUBLAS_COMPUTE_32F_FAST_TF32},
-	{"bfloat16", "products in bfloat16", 8, 0, CUBLAS_COMPUTE_32F_FAST_16BF},
-	{"float16", "products in float16", 7, 0, CUBLAS_COMPUTE_32F_FAST_16F},
+	{"float32", "float32", 0, 0, CUBLAS_COMPUTE_32F, RN_ROUND_NOTHING},
+	{"tf32", "products in TF32", 8, 0, CUBLAS_COMPUTE_32F_FAST_TF32, RN_ROUND_NOTHING},
+	{"bfloat16", "products in bfloat16", 8, 0, CUBLAS_COMPUTE_32F_FAST_16BF, RN_ROUND_BFLOAT16},
+	{"float16", "products in float16", 7, 0, CUBLAS_COMPUTE_32F_FAST_16F, RN_ROUND_FLOAT16},
 };
 
 /* What a plan is for. */
@@ -55,6 +56,7 @@ typedef struct Shape
 	uint32_t	align_b;
 	uint32_t	align_c;
 	uint32_t	align_bias;		/* a number is added to each column of C; 0: none is */
+	int			rounded;		/* A and B are of 16 bits */
 } Shape;
 
 typedef struct Plan
@@ -94,10 +96,16 @@ rn_product_precision(void)
 	return precision->name;
 }
 
+RnRounding
+rn_product_rounding(void)
+{
+	return precision->rounding;
+}
+
 int
 rn_product_loses_small(void)
 {
-	return precision->compute == CUBLAS_COMPUTE_32F_FAST_16F;
+	return precision->rounding == RN_ROUND_FLOAT16;
 }
 
 RnStatus
@@ -210,12 +218,14 @@ make_plan(Plan *plan, const Shape *s, const rn_real *bias)
 {
 	const cublasOperation_t first = s->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	const cublasOperation_t second = s->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+	const cublasComputeType_t compute = s->rounded ? CUBLAS_COMPUTE_32F : precision->compute;
+	const cudaDataType_t type = !s->rounded ? CUDA_R_32F : precision->rounding == RN_ROUND_FLOAT16 ? CUDA_R_16F : CUDA_R_16BF;
 	const cublasLtEpilogue_t epilogue = bias != NULL ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 	cublasStatus_t status;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->shape = *s;
-	status = cublasLtMatmulDescCreate(&plan->operation, precision->compute, CUDA_R_32F);
+	status = cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F);
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first));
 	if (status == CUBLAS_STATUS_SUCCESS)
@@ -226,10 +236,10 @@ make_plan(Plan *plan, const Shape *s, const rn_real *bias)
 	if (status == CUBLAS_STATUS_SUCCESS && bias != NULL)
 		status = cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
 	if (status == CUBLAS_STATUS_SUCCESS)
-		status = cublasLtMatrixLayoutCreate(&plan->a, CUDA_R_32F, (uint64_t) (s->transpose_b ? s->k : s->n),
+		status = cublasLtMatrixLayoutCreate(&plan->a, type, (uint64_t) (s->transpose_b ? s->k : s->n),
 											(uint64_t) (s->transpose_b ? s->n : s->k), s->ldb);
 	if (status == CUBLAS_STATUS_SUCCESS)
-		status = cublasLtMatrixLayoutCreate(&plan->b, CUDA_R_32F, (uint64_t) (s->transpose_a ? s->m : s->k),
+		status = cublasLtMatrixLayoutCreate(&plan->b, type, (uint64_t) (s->transpose_a ? s->m : s->k),
 											(uint64_t) (s->transpose_a ? s->k : s->m), s->lda);
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatrixLayoutCreate(&plan->c, CUDA_R_32F, (uint64_t) s->n, (uint64_t) s->m, s->ldc);
@@ -288,7 +298,7 @@ nothing_kernel(int m, int n, const rn_real *bias, rn_real beta, rn_real *c, int 
 }
 
 static cublasStatus_t
-multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const rn_real *b, const rn_real *bias,
+multiply(RnLane *lane, const Shape *shape, double alpha, const void *a, const void *b, const rn_real *bias,
 		 double beta, rn_real *c, void *workspace)
 {
 	const float scales[2] = {(float) alpha, (float) beta};
@@ -305,7 +315,7 @@ multiply(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const
 
 /* The largest power of two that a place is a multiple of, as far as anybody asks. */
 static uint32_t
-alignment(const rn_real *at)
+alignment(const void *at)
 {
 	const uintptr_t place = (uintptr_t) at | 256;
 
@@ -313,7 +323,7 @@ alignment(const rn_real *at)
 }
 
 static void
-run(RnLane *lane, const Shape *shape, double alpha, const rn_real *a, const rn_real *b, const rn_real *bias,
+run(RnLane *lane, const Shape *shape, double alpha, const void *a, const void *b, const rn_real *bias,
 	double beta, rn_real *c)
 {
 	void	   *workspace = rn_lane_scratch(lane, workspace_size);
@@ -345,7 +355,7 @@ rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, in
 				double beta, rn_real *c, int ldc)
 {
 	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0, alignment(a), alignment(b),
-		alignment(c), 0};
+		alignment(c), 0, 0};
 
 	if (m <= 0 || n <= 0)
 		return;
@@ -360,7 +370,7 @@ rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x
 					   const rn_real *bias, rn_real *y)
 {
 	const Shape shape = {0, 1, rows, out, in, in, in, out, 0, alignment(x), alignment(weight), alignment(y),
-		bias != NULL ? alignment(bias) : 0};
+		bias != NULL ? alignment(bias) : 0, 0};
 
 	if (rows <= 0 || out <= 0)
 		return;
@@ -368,4 +378,20 @@ rn_cuda_linear_forward(RnLane *lane, int rows, int out, int in, const rn_real *x
 		run(lane, &shape, 1.0, x, weight, bias, 0.0, y);
 	else
 		nothing(lane, rows, out, bias, 0.0, y, out);
+}
+
+void
+rn_cuda_rounded_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,
+						double alpha, const void *a, int lda, const void *b, int ldb,
+						const rn_real *bias, double beta, rn_real *c, int ldc)
+{
+	const Shape shape = {transpose_a, transpose_b, m, n, k, lda, ldb, ldc, beta != 0, alignment(a), alignment(b),
+		alignment(c), bias != NULL ? alignment(bias) : 0, 1};
+
+	if (m <= 0 || n <= 0)
+		return;
+	if (k > 0 && alpha != 0)
+		run(lane, &shape, alpha, a, b, bias, beta, c);
+	else
+		nothing(lane, m, n, bias, beta, c, ldc);
 }

@@ -12,6 +12,16 @@
 /* Once, before the first product: "float32", "tf32", "bfloat16", "float16". */
 extern RnStatus rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *precision);
 
+/* What products make of their factors where those are 16 bits wide. */
+typedef enum RnRounding
+{
+	RN_ROUND_NOTHING = 0,
+	RN_ROUND_BFLOAT16,
+	RN_ROUND_FLOAT16
+} RnRounding;
+
+extern RnRounding rn_product_rounding(void);
+
 /* Do numbers below 6e-8 become 0? */
 extern int	rn_product_loses_small(void);
 

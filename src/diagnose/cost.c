@@ -217,6 +217,7 @@ make_candidate(RnContext *ctx, const Workshop *shop, Candidate *candidate)
 {
 	RnBatchOptions batches = {shop->material->batch_tokens, 0, 0};
 	RnTrainerOptions options;
+	RnTrainerLoad load;
 
 	RN_TRY(rn_model_create(ctx, &candidate->config, &special, candidate->config.max_length, &candidate->model));
 	memset(&options, 0, sizeof(options));
@@ -228,6 +229,10 @@ make_candidate(RnContext *ctx, const Workshop *shop, Candidate *candidate)
 	options.stop = shop->stop;
 	RN_TRY(rn_trainer_create(ctx, &options, &candidate->trainer));
 	RN_TRY(rn_batch_reader_create(ctx, shop->material->corpus, &batches, &candidate->reader));
+	memset(&load, 0, sizeof(load));
+	load.training = shop->material->corpus;
+	load.batch_tokens = shop->material->batch_tokens;
+	RN_TRY(rn_trainer_reserve(ctx, candidate->trainer, &load));
 	return rn_trainer_initialize(ctx, candidate->trainer);
 }
 

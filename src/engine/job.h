@@ -5,6 +5,7 @@
  *
  *		train_intake.c		options, weights or checkpoint, rows in
  *		train_corpus.c		rows to a tokenizer, to ids, to a held-out part
+ *		train_memory.c		what all that takes, before the first step
  *		train_job.c			steps, validations, checkpoints, the end
  *		train_validate.c	how good the weights are
  *		train_shortlist.c	which pieces translate which
@@ -25,8 +26,10 @@
 #include "shortlist/shortlist.h"
 #include "text/tokenizer.h"
 #include "train/trainer.h"
+#include "translate/translator.h"
 #include "wire/protocol.h"
 
+#define RN_EVALUATE_TOKENS		4096	/* of a batch of held-out pairs */
 #define RN_LENGTH_FACTOR_MOST	1000	/* as option length_factor has it */
 
 /* A held-out pair whose source is translated at every validation. */
@@ -99,6 +102,7 @@ typedef struct RnJob
 	RnBatchReader *held_out_reader; /* NULL: nothing is held out */
 	RnSentence *sentences;		/* by hash */
 	int			n_sentences;
+	RnTranslator **translators; /* [threads] for them; NULL: none */
 	uint64_t	rows_empty;		/* with an empty side */
 	uint64_t	rows_long;		/* with more than max_length pieces */
 	uint64_t	rows_held_out;
@@ -136,7 +140,14 @@ extern RnStatus rn_job_learn_tokenizer(RnContext *ctx, RnJob *job);
 extern RnStatus rn_job_encode_rows(RnContext *ctx, RnJob *job);
 extern RnStatus rn_job_open_corpora(RnContext *ctx, RnJob *job);
 
-/* train_validate.c: of the weights that the trainer shows. */
+/* train_memory.c: what steps and validations take of memory, before the first; RN_LIMIT when that is too much. */
+extern RnStatus rn_job_reserve(RnContext *ctx, RnJob *job);
+extern void rn_job_free_translators(RnJob *job);
+
+/* train_validate.c: how the sentences are translated. */
+extern RnSearchOptions rn_job_search_options(const RnJob *job);
+
+/* Of the weights that the trainer shows. */
 extern RnStatus rn_job_validate(RnContext *ctx, RnJob *job, RnScores *scores);
 
 /* Is a better than b, by the job's metric?  What is not a number is worse than everything. */

@@ -23,7 +23,6 @@
 #define SENTENCES		500		/* of them translated */
 #define SORT_MEMORY		((size_t) 16 * 1024 * 1024)
 #define HELD_OUT_MEMORY ((size_t) 1024 * 1024)
-#define EVALUATE_TOKENS	4096
 #define LONGER_PAIRS	1000	/* one of so many may be longer than length_factor allows */
 
 /* Is the number, seen as a fraction of all, below part? */
@@ -386,7 +385,7 @@ RnStatus
 rn_job_open_corpora(RnContext *ctx, RnJob *job)
 {
 	RnBatchOptions options = {job->config.batch_tokens, (uint64_t) job->config.seed, 1};
-	RnBatchOptions in_order = {EVALUATE_TOKENS, 0, 0};
+	RnBatchOptions in_order = {RN_EVALUATE_TOKENS, 0, 0};
 
 	/* the text is not needed any more: its place can take the sorted pairs */
 	rn_rows_free(job->rows);

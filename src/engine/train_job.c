@@ -73,6 +73,7 @@ rn_job_free(RnJob *job)
 	rn_corpus_free(job->training);
 	rn_corpus_free(job->held_out);
 	rn_rows_free(job->rows);
+	rn_job_free_translators(job);
 	rn_trainer_free(job->trainer);
 	rn_leader_free(job->leader);
 	rn_model_free(job->model);
@@ -369,6 +370,7 @@ prepare(RnContext *ctx, RnJob *job)
 	RN_TRY(rn_job_encode_rows(ctx, job));
 	RN_TRY(rn_job_open_corpora(ctx, job));
 	return_memory();
+	RN_TRY(rn_job_reserve(ctx, job));
 	if (!(job->follows & (RN_TRAIN_WEIGHTS | RN_TRAIN_CHECKPOINT)))
 		RN_TRY(rn_trainer_initialize(ctx, job->trainer));
 	RN_TRY(rn_leader_make_model(ctx, job->leader, &job->config));

@@ -12,22 +12,32 @@
 #include <string.h>
 
 #include "score/bleu.h"
-#include "translate/translator.h"
 
 /* Sentences that the threads translate: thread t those of number t, t + threads, ... */
 typedef struct Translating
 {
 	RnJob	   *job;
-	RnSearchOptions options;
 	RnContext  *failures;		/* [threads] */
 	RnTranslation *results;		/* [sentences] in the order of the sentences */
 } Translating;
+
+RnSearchOptions
+rn_job_search_options(const RnJob *job)
+{
+	RnSearchOptions options;
+
+	rn_search_defaults(&options);
+	options.beam = job->config.validation_beam;
+	options.max_length_factor = job->config.length_factor;
+	return options;
+}
 
 static RnStatus
 translate_share(RnContext *ctx, Translating *work, int thread, int n_threads)
 {
 	RnJob	   *job = work->job;
-	RnTranslator *translator = NULL;
+	RnTranslator *translator = job->translators[thread];
+	RnSearchOptions options = rn_job_search_options(job);
 	int			n = (job->n_sentences - thread + n_threads - 1) / n_threads;
 	RnText	   *texts = calloc((size_t) n + 1, sizeof(RnText));
 	RnTranslation *results = calloc((size_t) n + 1, sizeof(RnTranslation));
@@ -39,12 +49,10 @@ translate_share(RnContext *ctx, Translating *work, int thread, int n_threads)
 	{
 		for (i = 0; i < n; i++)
 			texts[i] = job->sentences[i * n_threads + thread].source;
-		if (rn_translator_create(ctx, job->model, rn_trainer_weights(job->trainer), job->tokenizer, job->kernels,
-								 &translator) == RN_OK)
-			rn_translate(ctx, translator, &work->options, n, texts, NULL, results, job->stop);
+		rn_translator_values(translator, rn_trainer_weights(job->trainer));
+		rn_translate(ctx, translator, &options, n, texts, NULL, results, job->stop);
 		for (i = 0; i < n; i++)
 			work->results[i * n_threads + thread] = results[i];
-		rn_translator_free(translator);
 	}
 	free(texts);
 	free(results);
@@ -88,9 +96,6 @@ translate_sentences(RnContext *ctx, RnJob *job, double *bleu)
 
 	memset(&work, 0, sizeof(work));
 	work.job = job;
-	rn_search_defaults(&work.options);
-	work.options.beam = job->config.validation_beam;
-	work.options.max_length_factor = job->config.length_factor;
 	work.failures = calloc((size_t) threads, sizeof(RnContext));
 	work.results = calloc((size_t) job->n_sentences, sizeof(RnTranslation));
 	if (work.failures == NULL || work.results == NULL)

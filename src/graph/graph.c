@@ -32,7 +32,7 @@ struct RnConstant
 	RnConstant *next;
 	const rn_real *host;
 	size_t		n;
-	rn_real    *device;
+	rn_real    *device;			/* NULL: nothing has read it yet */
 };
 
 RnStatus
@@ -62,7 +62,8 @@ rn_graph_free(RnGraph *graph)
 	{
 		RnConstant *next = graph->constants->next;
 
-		graph->kernels->release(graph->constants->device, graph->constants->n * sizeof(rn_real));
+		if (graph->constants->device != NULL)
+			graph->kernels->release(graph->constants->device, graph->constants->n * sizeof(rn_real));
 		free(graph->constants);
 		graph->constants = next;
 	}
@@ -140,25 +141,22 @@ rn_graph_scratch(RnGraph *graph, size_t bytes)
 /* ---- constants ---- */
 
 static RnConstant *
-add_constant(RnGraph *graph, const rn_real *data, size_t n)
+find_constant(RnGraph *graph, const rn_real *data, size_t n)
 {
-	RnConstant *constant = malloc(sizeof(*constant));
-	void	   *memory;
+	RnConstant *constant;
 
+	for (constant = graph->constants; constant != NULL; constant = constant->next)
+		if (constant->host == data && constant->n == n)
+			return constant;
+	constant = malloc(sizeof(*constant));
 	if (constant == NULL)
 	{
 		rn_out_of_memory(&graph->failure, sizeof(*constant));
 		return NULL;
 	}
-	if (graph->kernels->allocate(&graph->failure, n * sizeof(rn_real), &memory) != RN_OK)
-	{
-		free(constant);
-		return NULL;
-	}
-	graph->kernels->copy_in(graph->lane, memory, data, n * sizeof(rn_real));
 	constant->host = data;
 	constant->n = n;
-	constant->device = memory;
+	constant->device = NULL;
 	constant->next = graph->constants;
 	graph->constants = constant;
 	return constant;
@@ -171,11 +169,32 @@ rn_graph_constant(RnGraph *graph, const rn_real *data, size_t n)
 
 	if (graph->kernels->host_memory)
 		return data;
+	constant = find_constant(graph, data, n);
+	if (constant == NULL)
+		return NULL;
+	if (graph->pass.measuring)
+		return data;
+	if (constant->device == NULL)
+	{
+		void	   *memory;
+
+		if (graph->kernels->allocate(&graph->failure, n * sizeof(rn_real), &memory) != RN_OK)
+			return NULL;
+		graph->kernels->copy_in(graph->lane, memory, data, n * sizeof(rn_real));
+		constant->device = memory;
+	}
+	return constant->device;
+}
+
+size_t
+rn_graph_constants(const RnGraph *graph)
+{
+	const RnConstant *constant;
+	size_t		bytes = 0;
+
 	for (constant = graph->constants; constant != NULL; constant = constant->next)
-		if (constant->host == data && constant->n == n)
-			return constant->device;
-	constant = add_constant(graph, data, n);
-	return constant != NULL ? constant->device : NULL;
+		bytes += constant->n * sizeof(rn_real);
+	return bytes;
 }
 
 /* ---- noting ---- */
@@ -245,6 +264,12 @@ const rn_real *
 rn_graph_param(const RnGraph *graph, const RnParam *param)
 {
 	return param != NULL ? graph->pass.values + param->offset : NULL;
+}
+
+const void *
+rn_graph_rounded(const RnGraph *graph, const RnParam *param)
+{
+	return graph->pass.rounded != NULL ? graph->pass.rounded + param->offset * (size_t) graph->kernels->rounded_size : NULL;
 }
 
 rn_real *

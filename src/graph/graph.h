@@ -44,8 +44,10 @@ typedef struct RnPass
 	const RnParams *params;
 	const rn_real *values;		/* flat, device */
 	const RnPreparedWeights *prepared;	/* of these values; or NULL */
+	const char *rounded;		/* these values as products round them (RnKernels.round); or NULL */
 	rn_real    *gradients;		/* flat, device, added to; NULL: forward only */
 	int			training;		/* dropout on */
+	int			measuring;		/* ends with rn_graph_measure: nothing is computed, values are only pointed at */
 	uint64_t	seed;
 	uint32_t	step;			/* update, keys the dropout */
 	rn_real    *shared;			/* flat, device: where gradients of parameters of flag RN_PARAM_ONCE go, those of
@@ -75,6 +77,13 @@ extern RnStatus rn_graph_forward(RnContext *ctx, RnGraph *graph);
  */
 extern RnStatus rn_graph_backward(RnContext *ctx, RnGraph *graph);
 
+/*
+ * In place of running: bytes of the plan, constants not counted.  Then, with
+ * memory reserved, passes that need no more allocate nothing.
+ */
+extern RnStatus rn_graph_measure(RnContext *ctx, RnGraph *graph, size_t *bytes);
+extern RnStatus rn_graph_reserve(RnContext *ctx, RnGraph *graph, size_t bytes);
+
 /* The value (and gradient, NULL if none reaches it) stays to the next rn_graph_begin, for whoever wants to look. */
 extern void rn_graph_keep(RnGraph *graph, RnTensor *tensor);
 
@@ -89,6 +98,9 @@ extern void *rn_graph_scratch(RnGraph *graph, size_t bytes);
  * while the graph lives; copied when first asked for.  NULL after a failure.
  */
 extern const rn_real *rn_graph_constant(RnGraph *graph, const rn_real *data, size_t n);
+
+/* What those asked for take, measuring included. */
+extern size_t rn_graph_constants(const RnGraph *graph);
 
 /* A pass that needs more device memory fails with RN_NO_MEMORY; 0: no limit. */
 extern void rn_graph_limit(RnGraph *graph, size_t bytes);

@@ -84,6 +84,7 @@ typedef enum RnMemoryLife
 {
 	RN_MEMORY_FORWARD,			/* scratch of forward */
 	RN_MEMORY_SAVED,			/* from forward to backward */
+	RN_MEMORY_BACKWARD,			/* scratch of backward */
 	RN_MEMORY_IF_KEPT			/* there when somebody wants to look, else not */
 } RnMemoryLife;
 
@@ -201,6 +202,9 @@ extern void rn_node_memory(RnNode *node, int number, RnMemoryLife life, size_t b
 
 /* A result; call after the uses and parameters are known. */
 extern RnTensor *rn_node_output(RnGraph *graph, RnNode *node, int number, int rows, int cols);
+
+/* A parameter as products round it; NULL: the pass does not know it so. */
+extern const void *rn_graph_rounded(const RnGraph *graph, const RnParam *param);
 
 extern const rn_real *rn_graph_param(const RnGraph *graph, const RnParam *param);
 

@@ -3,7 +3,9 @@
  *		y = x W^T + b.
  *
  * Neighbouring weights act as one matrix, so that queries, keys and values of
- * one attention are one product.
+ * one attention are one product.  Where products round their factors, x and
+ * the gradient of y are rounded once each for all products that read them;
+ * backward then does without x itself.
  *
  * src/graph/ops_linear.c
  */
@@ -13,11 +15,18 @@
 
 #include "graph/node.h"
 
+enum
+{
+	X,
+	DY							/* memories, where factors are rounded */
+};
+
 typedef struct Linear
 {
 	int			out;			/* rows of W */
 	const RnPrepared *prepared; /* W and no need for the next, or NULL */
 	const rn_real *weight;		/* [out, in] */
+	const void *rounded;		/* the same rounded, or NULL: products do that themselves */
 	const rn_real *bias;		/* [out] or NULL */
 	rn_real    *dweight;
 	rn_real    *dbias;
@@ -36,8 +45,32 @@ linear_forward(RnGraph *graph, RnNode *node)
 										 y->value, y->cols);
 		return;
 	}
+	if (linear->rounded != NULL)
+	{
+		graph->kernels->round(graph->lane, rn_tensor_size(x), x->value, node->memories[X].at);
+		graph->kernels->rounded_product(graph->lane, 0, 1, x->rows, linear->out, x->cols, 1.0, node->memories[X].at, x->cols,
+										linear->rounded, x->cols, linear->bias, 0.0, y->value, y->cols);
+		return;
+	}
 	graph->kernels->linear_forward(graph->lane, x->rows, linear->out, x->cols, x->value, linear->weight, linear->bias,
 								   y->value);
+}
+
+static void
+rounded_backward(RnGraph *graph, RnNode *node)
+{
+	const Linear *linear = node->spec;
+	const RnUse *use = &node->uses[0];
+	const RnTensor *x = use->tensor;
+	void	   *dy = node->memories[DY].at;
+
+	graph->kernels->round(graph->lane, rn_tensor_size(node->outputs[0].tensor), node->outputs[0].grad, dy);
+	if (use->grad != NULL)
+		graph->kernels->rounded_product(graph->lane, 0, 0, x->rows, x->cols, linear->out, 1.0, dy, linear->out,
+										linear->rounded, x->cols, NULL, use->accumulate ? 1.0 : 0.0, use->grad, x->cols);
+	if (linear->dweight != NULL)
+		graph->kernels->rounded_product(graph->lane, 1, 0, linear->out, x->cols, x->rows, 1.0, dy, linear->out,
+										node->memories[X].at, x->cols, NULL, 1.0, linear->dweight, x->cols);
 }
 
 /* dx = dy W, dW += dy^T x, db += column sums of dy */
@@ -49,6 +82,13 @@ linear_backward(RnGraph *graph, RnNode *node)
 	const RnTensor *x = use->tensor;
 	const rn_real *dy = node->outputs[0].grad;
 
+	if (linear->dbias != NULL)
+		graph->kernels->bias_backward(graph->lane, x->rows, linear->out, dy, linear->out, linear->dbias);
+	if (linear->rounded != NULL)
+	{
+		rounded_backward(graph, node);
+		return;
+	}
 	if (use->grad != NULL)
 		graph->kernels->product(graph->lane, 0, 0, x->rows, x->cols, linear->out,
 								1.0, dy, linear->out, linear->weight, x->cols,
@@ -56,8 +96,6 @@ linear_backward(RnGraph *graph, RnNode *node)
 	if (linear->dweight != NULL)
 		graph->kernels->product(graph->lane, 1, 0, linear->out, x->cols, x->rows,
 								1.0, dy, linear->out, x->value, x->cols, 1.0, linear->dweight, x->cols);
-	if (linear->dbias != NULL)
-		graph->kernels->bias_backward(graph->lane, x->rows, linear->out, dy, linear->out, linear->dbias);
 }
 
 static const RnOp linear_op = {"linear", linear_forward, linear_backward};
@@ -125,15 +163,23 @@ rn_linear(RnGraph *graph, RnTensor *x, const RnParam *weight, const RnParam *bia
 							 n_params, bias->name, linear.out);
 	linear.prepared = rn_prepared_find(graph->pass.prepared, weight, n_params);
 	linear.weight = rn_graph_param(graph, weight);
+	linear.rounded = linear.prepared == NULL ? rn_graph_rounded(graph, weight) : NULL;
 	linear.bias = rn_graph_param(graph, bias);
 	linear.dweight = rn_graph_param_gradient(graph, weight);
 	linear.dbias = rn_graph_param_gradient(graph, bias);
 
-	node = rn_node_add(graph, &linear_op, 1, 1, 0, &linear, sizeof(linear));
+	node = rn_node_add(graph, &linear_op, 1, 1, linear.rounded != NULL ? 2 : 0, &linear, sizeof(linear));
 	if (node == NULL)
 		return NULL;
 	rn_node_use(node, 0, x);
-	node->uses[0].needs_value = linear.dweight != NULL;
+	node->uses[0].needs_value = linear.dweight != NULL && linear.rounded == NULL;
+	if (linear.rounded != NULL)
+	{
+		const size_t size = (size_t) graph->kernels->rounded_size;
+
+		rn_node_memory(node, X, linear.dweight != NULL ? RN_MEMORY_SAVED : RN_MEMORY_FORWARD, rn_tensor_size(x) * size);
+		rn_node_memory(node, DY, RN_MEMORY_BACKWARD, (size_t) x->rows * linear.out * size);
+	}
 	node->trains = linear.dweight != NULL || linear.dbias != NULL;
 	if (linear.dweight != NULL)
 		rn_node_shares(graph, node, weight);

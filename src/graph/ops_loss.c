@@ -21,9 +21,12 @@
 
 enum
 {
-	LOGITS,
+	LOGITS,						/* memories; the last two where factors are rounded: */
 	SUMS,
-	DX							/* memories */
+	X,
+	DLOGITS,
+	UNROUNDED = 2,
+	ROUNDED = 4
 };
 
 typedef struct CrossEntropy
@@ -31,6 +34,8 @@ typedef struct CrossEntropy
 	RnLossArgs	args;
 	const rn_real *weight;		/* [vocabulary, cols] */
 	const RnPrepared *prepared; /* the same made ready, for forward alone; or NULL */
+	const void *rounded;		/* the same rounded, or NULL: products do that themselves */
+	int			dx;				/* memory of the gradient of x */
 	rn_real    *dweight;
 	int			chunk;			/* rows */
 	const int32_t *targets;		/* [rows], all of them */
@@ -63,40 +68,80 @@ end_sums(RnGraph *graph, RnNode *node)
 	graph->kernels->copy_out(graph->lane, &entropy->loss->nll_sum, entropy->args.sums + 1, sizeof(double));
 }
 
+/* logits = x W^T of a chunk that begins at this row */
+static void
+make_logits(RnGraph *graph, const RnNode *node, int row)
+{
+	const CrossEntropy *entropy = node->spec;
+	const RnLossArgs *args = &entropy->args;
+	const int	cols = node->uses[0].tensor->cols;
+	const rn_real *x = node->uses[0].tensor->value + (size_t) row * cols;
+
+	if (entropy->prepared != NULL)
+		graph->kernels->prepared_product(graph->lane, entropy->prepared, args->rows, x, cols, NULL, args->logits, args->cols);
+	else if (entropy->rounded != NULL)
+	{
+		char	   *rounded = (char *) node->memories[X].at + (size_t) row * cols * graph->kernels->rounded_size;
+
+		graph->kernels->round(graph->lane, (size_t) args->rows * cols, x, rounded);
+		graph->kernels->rounded_product(graph->lane, 0, 1, args->rows, args->cols, cols, 1.0, rounded, cols,
+										entropy->rounded, cols, NULL, 0.0, args->logits, args->cols);
+	}
+	else
+		graph->kernels->product(graph->lane, 0, 1, args->rows, args->cols, cols, 1.0, x, cols, entropy->weight, cols,
+								0.0, args->logits, args->cols);
+}
+
+/* dx = dlogits W, dW += dlogits^T x of the chunk */
+static void
+use_gradient(RnGraph *graph, const RnNode *node, int row, rn_real *dx)
+{
+	const CrossEntropy *entropy = node->spec;
+	const RnLossArgs *args = &entropy->args;
+	const int	cols = node->uses[0].tensor->cols;
+	const size_t first = (size_t) row * cols;
+
+	if (entropy->rounded != NULL && (dx != NULL || entropy->dweight != NULL))
+	{
+		void	   *dlogits = node->memories[DLOGITS].at;
+
+		graph->kernels->round(graph->lane, (size_t) args->rows * args->cols, args->logits, dlogits);
+		if (dx != NULL)
+			graph->kernels->rounded_product(graph->lane, 0, 0, args->rows, cols, args->cols, 1.0, dlogits, args->cols,
+											entropy->rounded, cols, NULL, 0.0, dx + first, cols);
+		if (entropy->dweight != NULL)
+			graph->kernels->rounded_product(graph->lane, 1, 0, args->cols, cols, args->rows, 1.0, dlogits, args->cols,
+											(char *) node->memories[X].at + first * graph->kernels->rounded_size, cols, NULL,
+											1.0, entropy->dweight, cols);
+		return;
+	}
+	if (dx != NULL)
+		graph->kernels->product(graph->lane, 0, 0, args->rows, cols, args->cols, 1.0, args->logits, args->cols,
+								entropy->weight, cols, 0.0, dx + first, cols);
+	if (entropy->dweight != NULL)
+		graph->kernels->product(graph->lane, 1, 0, args->cols, cols, args->rows, 1.0, args->logits, args->cols,
+								node->uses[0].tensor->value + first, cols, 1.0, entropy->dweight, cols);
+}
+
 static void
 cross_entropy_forward(RnGraph *graph, RnNode *node)
 {
 	CrossEntropy *entropy = node->spec;
 	RnLossArgs *args = &entropy->args;
 	const RnTensor *x = node->uses[0].tensor;
-	int			wants_dx = node->uses[0].wanted;
-	int			vocabulary = args->cols;
+	rn_real    *dx = node->uses[0].wanted ? node->memories[entropy->dx].at : NULL;
 	int			row;
 
 	begin_sums(graph, node);
 	args->logits = node->memories[LOGITS].at;
 	for (row = 0; row < x->rows; row += entropy->chunk)
 	{
-		const rn_real *x_chunk = x->value + (size_t) row * x->cols;
-
 		args->rows = x->rows - row < entropy->chunk ? x->rows - row : entropy->chunk;
 		args->targets = entropy->targets + row;
 		args->row_nll = entropy->row_nll != NULL ? entropy->row_nll + row : NULL;
-		if (entropy->prepared != NULL)
-			graph->kernels->prepared_product(graph->lane, entropy->prepared, args->rows, x_chunk, x->cols, NULL,
-											 args->logits, vocabulary);
-		else
-			graph->kernels->product(graph->lane, 0, 1, args->rows, vocabulary, x->cols,
-									1.0, x_chunk, x->cols, entropy->weight, x->cols, 0.0, args->logits, vocabulary);
+		make_logits(graph, node, row);
 		graph->kernels->loss(graph->lane, args);
-		/* dx = dlogits W, dW += dlogits^T x */
-		if (wants_dx)
-			graph->kernels->product(graph->lane, 0, 0, args->rows, x->cols, vocabulary,
-									1.0, args->logits, vocabulary, entropy->weight, x->cols,
-									0.0, node->memories[DX].at + (size_t) row * x->cols, x->cols);
-		if (entropy->dweight != NULL)
-			graph->kernels->product(graph->lane, 1, 0, vocabulary, x->cols, args->rows,
-									1.0, args->logits, vocabulary, x_chunk, x->cols, 1.0, entropy->dweight, x->cols);
+		use_gradient(graph, node, row, dx);
 	}
 	end_sums(graph, node);
 }
@@ -104,10 +149,12 @@ cross_entropy_forward(RnGraph *graph, RnNode *node)
 static void
 cross_entropy_backward(RnGraph *graph, RnNode *node)
 {
+	const CrossEntropy *entropy = node->spec;
 	const RnUse *use = &node->uses[0];
+	rn_real    *dx = node->memories[entropy->dx].at;
 
-	if (use->grad != NULL && use->grad != node->memories[DX].at)
-		graph->kernels->scaled_add(graph->lane, rn_tensor_size(use->tensor), 1.0, node->memories[DX].at,
+	if (use->grad != NULL && use->grad != dx)
+		graph->kernels->scaled_add(graph->lane, rn_tensor_size(use->tensor), 1.0, dx,
 								   use->accumulate ? 1.0 : 0.0, use->grad);
 }
 
@@ -167,6 +214,7 @@ rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *lo
 	CrossEntropy entropy = {.loss = loss};
 	RnTensor   *x = spec->x;
 	RnNode	   *node;
+	int			n_memories;
 	int			wants_dx;
 
 	loss->loss_sum = loss->nll_sum = 0.0;
@@ -175,6 +223,8 @@ rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *lo
 		return;
 	entropy.weight = rn_graph_param(graph, spec->weight);
 	entropy.prepared = rn_prepared_find(graph->pass.prepared, spec->weight, 1);
+	entropy.rounded = entropy.prepared == NULL ? rn_graph_rounded(graph, spec->weight) : NULL;
+	entropy.dx = n_memories = entropy.rounded != NULL ? ROUNDED : UNROUNDED;
 	entropy.dweight = rn_graph_param_gradient(graph, spec->weight);
 	entropy.chunk = chunk_rows(x->rows, spec->weight->rows);
 	entropy.targets = spec->targets;
@@ -187,16 +237,23 @@ rn_smoothed_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec, RnLoss *lo
 	entropy.args.gradient_scale = spec->gradient_scale;
 	entropy.args.loss_scale = graph->pass.loss_scale;
 
-	node = rn_node_add(graph, &cross_entropy_op, 1, 0, wants_dx ? 3 : 2, &entropy, sizeof(entropy));
+	node = rn_node_add(graph, &cross_entropy_op, 1, 0, wants_dx ? n_memories + 1 : n_memories, &entropy, sizeof(entropy));
 	if (node == NULL)
 		return;
 	rn_node_use(node, 0, x);
 	rn_node_memory(node, LOGITS, RN_MEMORY_FORWARD, (size_t) entropy.chunk * spec->weight->rows * sizeof(rn_real));
 	rn_node_memory(node, SUMS, RN_MEMORY_FORWARD, 2 * sizeof(double));
+	if (entropy.rounded != NULL)
+	{
+		const size_t size = (size_t) graph->kernels->rounded_size;
+
+		rn_node_memory(node, X, RN_MEMORY_FORWARD, rn_tensor_size(x) * size);
+		rn_node_memory(node, DLOGITS, RN_MEMORY_FORWARD, (size_t) entropy.chunk * spec->weight->rows * size);
+	}
 	if (wants_dx)
 	{
-		rn_node_memory(node, DX, RN_MEMORY_SAVED, rn_tensor_size(x) * sizeof(rn_real));
-		node->uses[0].takes_memory = DX;
+		rn_node_memory(node, entropy.dx, RN_MEMORY_SAVED, rn_tensor_size(x) * sizeof(rn_real));
+		node->uses[0].takes_memory = entropy.dx;
 	}
 	node->root = wants_dx;
 }

@@ -260,6 +260,16 @@ activate(RnGraph *graph, Births *births, RnNode *node, int time)
 			append(births, &output->zeros);
 		}
 	}
+	for (k = 0; k < node->n_memories; k++)
+	{
+		RnMemory   *memory = &node->memories[k];
+
+		if (memory->life != RN_MEMORY_BACKWARD)
+			continue;
+		memory->buffer = &memory->own;
+		start_life(memory->buffer, memory->own.bytes, time);
+		append(births, memory->buffer);
+	}
 	return 1;
 }
 
@@ -334,7 +344,7 @@ value_to_take(const RnGraph *graph, const RnNode *node, unsigned may_take, size_
 static void
 place_memory(RnGraph *graph, Births *births, RnNode *node, RnMemory *memory)
 {
-	if (memory->life == RN_MEMORY_IF_KEPT && !memory->kept)
+	if ((memory->life == RN_MEMORY_IF_KEPT && !memory->kept) || memory->life == RN_MEMORY_BACKWARD)
 		return;
 	if (memory->buffer == NULL)
 		memory->buffer = value_to_take(graph, node, memory->may_take, memory->own.bytes);

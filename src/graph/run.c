@@ -12,13 +12,35 @@
 
 #include <string.h>
 
+static RnStatus
+drop_memory(RnContext *ctx, RnGraph *graph)
+{
+	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
+	if (graph->memory != NULL)
+		graph->kernels->release(graph->memory, graph->capacity);
+	graph->memory = NULL;
+	graph->capacity = 0;
+	graph->allocations++;
+	return RN_OK;
+}
+
+static RnStatus
+take_memory(RnContext *ctx, RnGraph *graph, size_t bytes)
+{
+	void	   *memory;
+
+	RN_TRY(graph->kernels->allocate(ctx, bytes, &memory));
+	graph->memory = memory;
+	graph->capacity = bytes;
+	return RN_OK;
+}
+
 /* Make the device memory large enough for the plan; growing by a quarter at least saves repeated growth. */
 static RnStatus
 make_room(RnContext *ctx, RnGraph *graph)
 {
 	size_t		needed = graph->planned;
 	size_t		wished = graph->capacity + graph->capacity / 4;
-	void	   *memory = NULL;
 	RnContext	attempt;
 
 	if (graph->limit > 0 && needed > graph->limit)
@@ -29,23 +51,20 @@ make_room(RnContext *ctx, RnGraph *graph)
 	}
 	if (needed <= graph->capacity)
 		return RN_OK;
-	RN_TRY(graph->kernels->synchronize(ctx, graph->lane));
-	if (graph->memory != NULL)
-		graph->kernels->release(graph->memory, graph->capacity);
-	graph->memory = NULL;
-	graph->capacity = 0;
-	if (wished < needed || (graph->limit > 0 && wished > graph->limit))
-		wished = needed;
-	graph->allocations++;
+	RN_TRY(drop_memory(ctx, graph));
 	rn_context_reset(&attempt);
-	if (graph->kernels->allocate(&attempt, wished, &memory) != RN_OK)
-	{
-		wished = needed;
-		RN_TRY(graph->kernels->allocate(ctx, wished, &memory));
-	}
-	graph->memory = memory;
-	graph->capacity = wished;
-	return RN_OK;
+	if (wished > needed && (graph->limit == 0 || wished <= graph->limit) && take_memory(&attempt, graph, wished) == RN_OK)
+		return RN_OK;
+	return take_memory(ctx, graph, needed);
+}
+
+RnStatus
+rn_graph_reserve(RnContext *ctx, RnGraph *graph, size_t bytes)
+{
+	if (bytes <= graph->capacity)
+		return RN_OK;
+	RN_TRY(drop_memory(ctx, graph));
+	return take_memory(ctx, graph, bytes);
 }
 
 static rn_real *
@@ -127,24 +146,41 @@ end_run(RnContext *ctx, const RnGraph *graph)
 	return graph->pass.under_way ? kernels->look(ctx, graph->lane) : kernels->synchronize(ctx, graph->lane);
 }
 
-RnStatus
-rn_graph_forward(RnContext *ctx, RnGraph *graph)
+/* What was noted gets its places, or the first mistake is told. */
+static RnStatus
+end_noting(RnContext *ctx, RnGraph *graph)
 {
-	RnNode	   *node;
 	RnStatus	status;
 
 	if (graph->failure.status == RN_OK && graph->stage != RN_GRAPH_NOTING)
 		rn_graph_fail(graph, RN_INTERNAL, "a pass runs forwards once, after it was noted");
-	if (graph->failure.status != RN_OK)
-	{
-		status = rn_fail(ctx, graph->failure.status, "%s", graph->failure.message);
-		if (graph->failure.detail[0] != '\0')
-			rn_detail(ctx, "%s", graph->failure.detail);
-		graph->stage = RN_GRAPH_IDLE;
-		return status;
-	}
 	graph->stage = RN_GRAPH_IDLE;
-	RN_TRY(rn_graph_plan(ctx, graph));
+	if (graph->failure.status == RN_OK)
+		return rn_graph_plan(ctx, graph);
+	status = rn_fail(ctx, graph->failure.status, "%s", graph->failure.message);
+	if (graph->failure.detail[0] != '\0')
+		rn_detail(ctx, "%s", graph->failure.detail);
+	return status;
+}
+
+RnStatus
+rn_graph_measure(RnContext *ctx, RnGraph *graph, size_t *bytes)
+{
+	const size_t peak = graph->peak;
+
+	RN_TRY(end_noting(ctx, graph));
+	*bytes = graph->planned;
+	graph->planned = 0;
+	graph->peak = peak;
+	return RN_OK;
+}
+
+RnStatus
+rn_graph_forward(RnContext *ctx, RnGraph *graph)
+{
+	RnNode	   *node;
+
+	RN_TRY(end_noting(ctx, graph));
 	RN_TRY(make_room(ctx, graph));
 	find_pointers(graph);
 	for (node = graph->first; node != NULL; node = node->next)

@@ -208,20 +208,13 @@ reserve_rows(RnContext *ctx, RnDecoder *decoder, int max_rows, int max_steps)
 	return RN_OK;
 }
 
-/* Room for rows of keys and values in every layer; what is there stays. */
+/* So much for every layer's keys and values; what is there stays. */
 static RnStatus
-reserve_cache(RnContext *ctx, RnDecoder *decoder, size_t rows)
+resize_cache(RnContext *ctx, RnDecoder *decoder, size_t capacity)
 {
-	size_t		capacity = decoder->cache_capacity;
 	int			layers = decoder->model->decoder.scheme.layers;
 	int			layer;
 
-	if (rows <= capacity)
-		return RN_OK;
-	if (capacity == 0)
-		capacity = (size_t) decoder->max_rows * FIRST_POSITIONS;
-	while (capacity < rows)
-		capacity *= 2;
 	for (layer = 0; layer < layers; layer++)
 	{
 		void	   *memory;
@@ -248,6 +241,21 @@ reserve_cache(RnContext *ctx, RnDecoder *decoder, size_t rows)
 	}
 	decoder->cache_capacity = capacity;
 	return RN_OK;
+}
+
+/* Room for rows of keys and values. */
+static RnStatus
+reserve_cache(RnContext *ctx, RnDecoder *decoder, size_t rows)
+{
+	size_t		capacity = decoder->cache_capacity;
+
+	if (rows <= capacity)
+		return RN_OK;
+	if (capacity == 0)
+		capacity = (size_t) decoder->max_rows * FIRST_POSITIONS;
+	while (capacity < rows)
+		capacity *= 2;
+	return resize_cache(ctx, decoder, capacity);
 }
 
 static RnStatus
@@ -329,9 +337,10 @@ begin_cache(RnContext *ctx, RnDecoder *decoder, int rows)
 	return RN_OK;
 }
 
-RnStatus
-rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
-				 const int32_t *source_ids, int max_rows, int max_steps)
+/* The pass over the sources, up to its running. */
+static RnStatus
+prepare_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
+			  const int32_t *source_ids, int max_rows, int max_steps, int measuring)
 {
 	RnPass		pass;
 	int			layer;
@@ -348,6 +357,7 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 	decoder->cache_rows = 0;
 
 	pass_of(decoder, &pass);
+	pass.measuring = measuring;
 	rn_graph_begin(decoder->encoder_graph, &pass);
 	if (rn_model_has_encoder(decoder->model))
 		note_encoder(decoder, source, source_ids);
@@ -360,6 +370,14 @@ rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, cons
 		if (decoder->source[layer] != NULL)
 			rn_graph_keep(decoder->encoder_graph, decoder->source[layer]);
 	}
+	return RN_OK;
+}
+
+RnStatus
+rn_decoder_begin(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
+				 const int32_t *source_ids, int max_rows, int max_steps)
+{
+	RN_TRY(prepare_begin(ctx, decoder, values, source, source_ids, max_rows, max_steps, 0));
 	if (rn_graph_forward(ctx, decoder->encoder_graph) != RN_OK ||
 		(!rn_model_has_encoder(decoder->model) && begin_cache(ctx, decoder, source->rows) != RN_OK))
 		decoder->memory = NULL;
@@ -458,29 +476,22 @@ grow_lists(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *parent, 
 	return RN_OK;
 }
 
-RnStatus
-rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence, const int32_t *parent,
-				const int32_t *ids, const rn_real **logits)
+/* The pass of a step; gives the logits. */
+static RnTensor *
+note_step(RnDecoder *decoder, int rows, const int32_t *ids, rn_real **cache, RnPacked *packed_rows, int measuring)
 {
 	const RnModel *model = decoder->model;
 	RnStepCaches caches;
 	RnStackWatch watch;
 	RnLayerPass pass;
-	RnPacked	packed;
 	RnPass		graph_pass;
 	RnTensor   *output;
 
-	*logits = NULL;
-	if (decoder->memory == NULL || decoder->steps >= decoder->max_steps || rows < 1 || rows > decoder->max_rows)
-		return rn_fail(ctx, RN_INTERNAL, "decoder: no room for %d rows at position %d", rows, decoder->steps);
-	RN_TRY(grow_lists(ctx, decoder, rows, parent, sentence));
-	RN_TRY(reserve_cache(ctx, decoder, decoder->cache_rows + rows));
-
-	packed.n_sentences = packed.rows = rows;
-	packed.offsets = decoder->row_offsets;
-	packed.positions = decoder->positions;
-	packed.row_ids = (const uint32_t *) decoder->row_ids;
-	caches.own = decoder->cache;
+	packed_rows->n_sentences = packed_rows->rows = rows;
+	packed_rows->offsets = decoder->row_offsets;
+	packed_rows->positions = decoder->positions;
+	packed_rows->row_ids = (const uint32_t *) decoder->row_ids;
+	caches.own = cache;
 	caches.own_width = decoder->cache_width;
 	caches.own_first = decoder->cache_width - 2 * model->config.d_model;
 	caches.write = decoder->write;
@@ -495,21 +506,99 @@ rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sen
 	memset(&watch, 0, sizeof(watch));
 	memset(&pass, 0, sizeof(pass));
 	pass.graph = decoder->step_graph;
-	pass.rows = &packed;
+	pass.rows = packed_rows;
 	pass.caches = &caches;
 
 	pass_of(decoder, &graph_pass);
+	graph_pass.measuring = measuring;
 	rn_graph_begin(decoder->step_graph, &graph_pass);
 	output = rn_stack_run(&model->decoder, &pass,
-						  rn_model_embed(model, decoder->step_graph, model->target_embedding, &packed, ids), &watch);
+						  rn_model_embed(model, decoder->step_graph, model->target_embedding, packed_rows, ids), &watch);
 	output = decoder->output.rows > 0 ? rn_linear_rows(decoder->step_graph, output, &decoder->output) :
 		rn_model_logits(model, decoder->step_graph, output);
 	if (output != NULL)
 		rn_graph_keep(decoder->step_graph, output);
+	return output;
+}
+
+RnStatus
+rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence, const int32_t *parent,
+				const int32_t *ids, const rn_real **logits)
+{
+	RnPacked	packed;
+	RnTensor   *output;
+
+	*logits = NULL;
+	if (decoder->memory == NULL || decoder->steps >= decoder->max_steps || rows < 1 || rows > decoder->max_rows)
+		return rn_fail(ctx, RN_INTERNAL, "decoder: no room for %d rows at position %d", rows, decoder->steps);
+	RN_TRY(grow_lists(ctx, decoder, rows, parent, sentence));
+	RN_TRY(reserve_cache(ctx, decoder, decoder->cache_rows + rows));
+	output = note_step(decoder, rows, ids, decoder->cache, &packed, 0);
 	RN_TRY(rn_graph_forward(ctx, decoder->step_graph));
 	*logits = output->value;
 	decoder->cache_rows += rows;
 	decoder->rows = rows;
 	decoder->steps++;
 	return RN_OK;
+}
+
+/* ---- what it takes ---- */
+
+static void
+raise(size_t *most, size_t bytes)
+{
+	if (bytes > *most)
+		*most = bytes;
+}
+
+RnStatus
+rn_decoder_measure(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
+				   const int32_t *source_ids, int max_rows, int max_steps, size_t cells, RnDecoderNeed *need)
+{
+	int			layers = decoder->model->decoder.scheme.layers;
+	rn_real   **cache = calloc(layers, sizeof(rn_real *));
+	int32_t    *ids = calloc(max_rows, sizeof(int32_t));
+	RnPacked	packed;
+	size_t		bytes = 0;
+	int			layer;
+
+	if (cache == NULL || ids == NULL)
+		rn_out_of_memory(ctx, max_rows * sizeof(int32_t) + layers * sizeof(rn_real *));
+	else if (prepare_begin(ctx, decoder, values, source, source_ids, max_rows, max_steps, 1) == RN_OK &&
+			 rn_graph_measure(ctx, decoder->encoder_graph, &bytes) == RN_OK)
+	{
+		raise(&need->encoder, bytes);
+		/* what nobody reads may lie anywhere, and say anything */
+		memset(decoder->integers, 0, (size_t) (decoder->row_ids - decoder->integers) * sizeof(int32_t));
+		for (layer = 0; layer < layers; layer++)
+			cache[layer] = (rn_real *) values;
+		decoder->steps = max_steps - 1;
+		note_step(decoder, max_rows, ids, cache, &packed, 1);
+		if (rn_graph_measure(ctx, decoder->step_graph, &bytes) == RN_OK)
+			raise(&need->step, bytes);
+		raise(&need->cache_rows, cells + (rn_model_has_encoder(decoder->model) ? 0 : source->rows));
+		raise(&need->constants, rn_graph_constants(decoder->encoder_graph) + rn_graph_constants(decoder->step_graph));
+	}
+	decoder->memory = NULL;
+	free(cache);
+	free(ids);
+	return ctx->status;
+}
+
+size_t
+rn_decoder_need_bytes(const RnDecoder *decoder, const RnDecoderNeed *need)
+{
+	const size_t layers = decoder->model->decoder.scheme.layers;
+
+	/* each piece counts as a multiple of 256 */
+	return need->encoder + need->step + need->constants + layers * cache_bytes(decoder, need->cache_rows) +
+		(layers + 4) * 256;
+}
+
+RnStatus
+rn_decoder_reserve(RnContext *ctx, RnDecoder *decoder, const RnDecoderNeed *need)
+{
+	RN_TRY(rn_graph_reserve(ctx, decoder->encoder_graph, need->encoder));
+	RN_TRY(rn_graph_reserve(ctx, decoder->step_graph, need->step));
+	return need->cache_rows > decoder->cache_capacity ? resize_cache(ctx, decoder, need->cache_rows) : RN_OK;
 }

@@ -167,6 +167,27 @@ extern RnStatus rn_decoder_restrict(RnContext *ctx, RnDecoder *decoder, int n, c
 extern RnStatus rn_decoder_step(RnContext *ctx, RnDecoder *decoder, int rows, const int32_t *sentence,
 								const int32_t *parent, const int32_t *ids, const rn_real **logits);
 
+/* What decoding takes of device memory, in bytes but for the last. */
+typedef struct RnDecoderNeed
+{
+	size_t		encoder;		/* the pass over the sources */
+	size_t		step;
+	size_t		constants;
+	size_t		cache_rows;
+} RnDecoderNeed;
+
+/*
+ * As begin and every step up to the last, with so many positions of all
+ * hypotheses, but only to learn what they would take: need becomes no less.
+ * Begin is next.  Reserve takes it: decoding that
+ * needs no more asks the device for nothing.
+ */
+extern RnStatus rn_decoder_measure(RnContext *ctx, RnDecoder *decoder, const rn_real *values, const RnPacked *source,
+								   const int32_t *source_ids, int max_rows, int max_steps, size_t cells,
+								   RnDecoderNeed *need);
+extern size_t rn_decoder_need_bytes(const RnDecoder *decoder, const RnDecoderNeed *need);
+extern RnStatus rn_decoder_reserve(RnContext *ctx, RnDecoder *decoder, const RnDecoderNeed *need);
+
 /* Encoder output of the last begin, [source.rows, d_model], device; for rn_embed and the like. */
 extern const rn_real *rn_decoder_memory(const RnDecoder *decoder);
 

@@ -77,6 +77,9 @@ typedef struct RnPacker RnPacker;
 extern RnStatus rn_packer_create(RnContext *ctx, RnPacker **packer);
 extern void rn_packer_free(RnPacker *packer);
 
+/* The largest, in every respect, of the batch's shards when it is cut into so many. */
+extern RnExtent rn_packer_extent(const RnBatch *batch, int n_shards);
+
 /*
  * Pack the pairs of the shard-th of n_shards parts, cut so that shards have
  * about equal work; a shard may be empty.  The result lives in the packer

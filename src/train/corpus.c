@@ -34,6 +34,7 @@ struct RnCorpus
 	uint64_t	pairs;
 	uint64_t	target_ids;
 	uint64_t	stored_bytes;	/* of all pairs */
+	RnLengths	lengths;
 	uint64_t	fingerprint[2];
 };
 
@@ -106,6 +107,20 @@ get_number(const char *at, const char *end, uint32_t *number)
 	return NULL;
 }
 
+static void
+note_lengths(RnLengths *lengths, const RnPair *pair)
+{
+	const int	source = pair->n_source + 1;
+	const int	target = pair->n_target + 1;
+	const RnExtent extent = rn_extent_of(1, source, target);
+
+	rn_extent_add(&lengths->sum, &extent);
+	if (source > lengths->longest_source)
+		lengths->longest_source = source;
+	if (target > lengths->longest_target)
+		lengths->longest_target = target;
+}
+
 RnStatus
 rn_corpus_add(RnContext *ctx, RnCorpus *corpus, const uint64_t hash[2], const RnPair *pair)
 {
@@ -122,6 +137,7 @@ rn_corpus_add(RnContext *ctx, RnCorpus *corpus, const uint64_t hash[2], const Rn
 	for (i = 0; i < n_target; i++)
 		at = put_number(at, (uint32_t) pair->target[i]);
 	RN_TRY(rn_sorter_add(ctx, corpus->sorter, hash, corpus->bytes, (size_t) (at - corpus->bytes)));
+	note_lengths(&corpus->lengths, pair);
 	corpus->pairs++;
 	corpus->target_ids += n_target;
 	corpus->stored_bytes += (uint64_t) (at - corpus->bytes);
@@ -204,6 +220,12 @@ uint64_t
 rn_corpus_target_tokens(const RnCorpus *corpus)
 {
 	return corpus->target_ids + corpus->pairs;
+}
+
+const RnLengths *
+rn_corpus_lengths(const RnCorpus *corpus)
+{
+	return &corpus->lengths;
 }
 
 void

@@ -18,6 +18,7 @@
 
 #include "base/context.h"
 #include "base/spill.h"
+#include "train/extent.h"
 
 /* A pair; source and target are pieces without start and end. */
 typedef struct RnPair
@@ -56,6 +57,9 @@ extern RnStatus rn_corpus_finish(RnContext *ctx, RnCorpus *corpus);
 
 extern uint64_t rn_corpus_pairs(const RnCorpus *corpus);
 extern uint64_t rn_corpus_target_tokens(const RnCorpus *corpus);	/* ends included */
+
+/* Of all pairs. */
+extern const RnLengths *rn_corpus_lengths(const RnCorpus *corpus);
 
 /* Order-independent digest of all pairs. */
 extern void rn_corpus_fingerprint(const RnCorpus *corpus, uint64_t digest[2]);

@@ -110,6 +110,41 @@ find_range(const RnBatch *batch, int shard, int n_shards, Range *range)
 	}
 }
 
+static int64_t
+larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+RnExtent
+rn_packer_extent(const RnBatch *batch, int n_shards)
+{
+	RnExtent	most = {0, 0, 0, 0, 0, 0};
+	int			shard;
+	int			i;
+
+	for (shard = 0; shard < n_shards; shard++)
+	{
+		RnExtent	extent = {0, 0, 0, 0, 0, 0};
+		Range		range;
+
+		find_range(batch, shard, n_shards, &range);
+		for (i = range.first; i < range.stop; i++)
+		{
+			const RnExtent pair = rn_extent_of(1, batch->pairs[i].n_source + 1, batch->pairs[i].n_target + 1);
+
+			rn_extent_add(&extent, &pair);
+		}
+		most.source_rows = larger(most.source_rows, extent.source_rows);
+		most.target_rows = larger(most.target_rows, extent.target_rows);
+		most.source_scores = larger(most.source_scores, extent.source_scores);
+		most.target_scores = larger(most.target_scores, extent.target_scores);
+		most.cross_scores = larger(most.cross_scores, extent.cross_scores);
+		most.joined_scores = larger(most.joined_scores, extent.joined_scores);
+	}
+	return most;
+}
+
 static RnStatus
 resize(RnContext *ctx, void *array, size_t n)
 {

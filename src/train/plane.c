@@ -85,6 +85,7 @@ rn_plane_write(RnContext *ctx, RnTrainer *trainer, int plane, size_t first, size
 	if (memory != NULL)
 	{
 		kernels->copy_in(lane, memory + first, host, n * sizeof(rn_real));
+		trainer->rounded_of = NULL;
 		return kernels->synchronize(ctx, lane);
 	}
 	RN_TRY(plane_place(ctx, trainer, plane, &offset));
@@ -226,6 +227,7 @@ rn_trainer_show(RnContext *ctx, RnTrainer *trainer, RnShown shown)
 	if (n == 0)
 		return rn_fail(ctx, RN_INTERNAL, "no such weights were kept");
 	trainer->dirty = 1;
+	trainer->rounded_of = NULL;
 	RN_TRY(show_mean(ctx, trainer, shown == RN_SHOW_BEST ? RN_PLANE_BEST : RN_PLANE_AVERAGE, n));
 	trainer->shown = shown;
 	return RN_OK;

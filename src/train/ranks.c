@@ -60,6 +60,7 @@ rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
 	kernels->copy_in(lane, trainer->rank_numbers, counters, sizeof(counters));
 	ranks->collectives->broadcast(ranks->group, lane, sizeof(counters), trainer->rank_numbers);
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->values);
+	trainer->rounded_of = NULL;
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.first);
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.second);
 	RN_TRY(ranks->collectives->wait(ctx, ranks->group, lane));

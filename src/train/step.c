@@ -63,23 +63,6 @@ run_round(RnContext *ctx, Round *round, RnThreadWork work)
 	return ctx->status;
 }
 
-static RnStatus
-explain_limit(RnContext *ctx, const RnTrainer *trainer, const RnTrainerWorker *worker)
-{
-	size_t		pass = rn_graph_memory(worker->graph);
-	size_t		most = trainer->options.memory_limit;
-
-	if (ctx->status != RN_NO_MEMORY || most == 0 ||
-		pass * (size_t) trainer->n_workers + rn_trainer_fixed_memory(trainer->params, trainer->n_workers) < most)
-		return ctx->status;
-	rn_context_reset(ctx);
-	rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
-	rn_detail(ctx, "The activations of a part of a batch take %zu kB on each of %d threads; %zu kB are allowed in all.",
-			  pass >> 10, trainer->n_workers, most >> 10);
-	rn_hint(ctx, "Allow more memory, or lower threads, d_model, d_ffn, encoder_layers, decoder_layers or max_length.");
-	return ctx->status;
-}
-
 static void
 describe_pass(const Round *round, int thread, int shard, RnPass *pass)
 {
@@ -88,6 +71,7 @@ describe_pass(const Round *round, int thread, int shard, RnPass *pass)
 	memset(pass, 0, sizeof(*pass));
 	pass->params = trainer->params;
 	pass->values = round->values;
+	pass->rounded = trainer->rounded;
 	pass->gradients = round->backward ? trainer->gradients[thread] : NULL;
 	pass->training = round->backward;
 	pass->seed = (uint64_t) trainer->options.config->seed;
@@ -124,8 +108,7 @@ pass_shard(Round *round, int thread, int shard)
 	describe_pass(round, thread, shard, &pass);
 	rn_graph_begin(worker->graph, &pass);
 	rn_model_loss(model, worker->graph, &packed, round->gradient_scale, NULL, &loss, NULL);
-	if (rn_graph_forward(ctx, worker->graph) != RN_OK)
-		return explain_limit(ctx, trainer, worker);
+	RN_TRY(rn_graph_forward(ctx, worker->graph));
 	return round->backward ? rn_graph_backward(ctx, worker->graph) : RN_OK;
 }
 
@@ -207,16 +190,49 @@ clear_gradients(RnTrainer *trainer)
 	trainer->shown = RN_SHOW_PRESENT;
 }
 
+/*
+ * As few as keep the threads busy, but none larger than there is room for.
+ * Ranks, which all cut alike, do not know each other's room.
+ */
+static int
+count_shards(const RnTrainer *trainer, const RnBatch *batch, int ranks, const RnRoom *room)
+{
+	const int	most = 4 * (batch->n_pairs + trainer->n_workers);
+	int			shards = rn_trainer_shards(trainer, ranks, batch->source_tokens, batch->target_tokens);
+
+	while (room->pairs > 0 && ranks == 1 && shards < most)
+	{
+		const RnExtent extent = rn_packer_extent(batch, shards);
+
+		if (rn_extent_fits(&extent, &room->extent))
+			break;
+		shards += trainer->n_workers;
+	}
+	return shards;
+}
+
+/* Weights that have changed are rounded once, for all products until they change again. */
+static RnStatus
+round_weights(RnContext *ctx, RnTrainer *trainer, const rn_real *values)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+	RnLane	   *lane = trainer->workers[0].lane;
+
+	if (trainer->rounded == NULL || trainer->rounded_of == values)
+		return RN_OK;
+	kernels->round(lane, trainer->params->size, values, trainer->rounded);
+	trainer->rounded_of = values;
+	return kernels->look(ctx, lane);
+}
+
 /* Losses and gradients of a batch, on all threads; sums are added to the workers'. */
 static RnStatus
 pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 {
-	int64_t		larger = batch->source_tokens > batch->target_tokens ? batch->source_tokens : batch->target_tokens;
-	int64_t		a_turn = (int64_t) round->trainer->options.kernels->pass_rows * round->trainer->n_workers * round->ranks;
-
 	round->batch = batch;
+	RN_TRY(round_weights(ctx, round->trainer, round->values));
 	rn_turns_begin(round->trainer->turns);
-	round->shards = (int) ((larger + a_turn - 1) / a_turn) * round->trainer->n_workers;
+	round->shards = count_shards(round->trainer, batch, round->ranks, &round->trainer->rooms[round->backward]);
 	return run_round(ctx, round, pass_work);
 }
 
@@ -261,6 +277,7 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 		note_measured(trainer, &packed);
 	rn_batch_reader_seek(reader, &position);
 	trainer->fresh = 0;
+	trainer->rounded_of = NULL;
 	return RN_OK;
 }
 
@@ -338,6 +355,7 @@ take_step(RnContext *ctx, Round *round, RnBatchReader *reader, RnStepResult *res
 
 	RN_TRY(compute_gradient(ctx, round, reader, result));
 	RN_TRY(decide(ctx, round, result, trainer->n_pending == 0));
+	trainer->rounded_of = NULL;
 	RN_TRY(run_round(ctx, round, update_work));
 	rn_trainer_under_way(trainer, result);
 	trainer->dirty = 0;

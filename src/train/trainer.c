@@ -17,36 +17,32 @@ rn_trainer_gradient_size(const RnParams *params, int worker)
 	return worker == 0 ? params->size : params->once_from;
 }
 
-/* Weights, two moments, gradients. */
+/* The small arrays of an update: sums of pieces and what is decided of them. */
+#define SMALL_ARRAYS	((size_t) 32 * 1024)
+
+/* Weights, two moments, gradients, and the weights rounded. */
 size_t
-rn_trainer_fixed_memory(const RnParams *params, int n_workers)
+rn_trainer_fixed_memory(const RnParams *params, const RnKernels *kernels, int n_workers)
 {
-	return (4 * params->size + (size_t) (n_workers - 1) * params->once_from) * sizeof(rn_real);
+	return (4 * params->size + (size_t) (n_workers - 1) * params->once_from) * sizeof(rn_real) +
+		rn_trainer_rounded_bytes(params, kernels) + SMALL_ARRAYS;
 }
 
-/* What is needed before the first batch is seen. */
+/* More than this is needed for sure; the rest follows when the corpus is known (reserve.c). */
 static RnStatus
-check_memory(RnContext *ctx, const RnTrainerOptions *options, int n_workers, size_t *left)
+check_fixed(RnContext *ctx, const RnTrainerOptions *options, size_t fixed, int n_workers)
 {
-	size_t		fixed = rn_trainer_fixed_memory(rn_model_params(options->model), n_workers);
-
-	*left = 0;
-	if (options->memory_limit == 0)
+	if (options->memory_limit == 0 || fixed < options->memory_limit)
 		return RN_OK;
-	if (fixed >= options->memory_limit)
-	{
-		rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
-		rn_detail(ctx, "Weights, moments and the gradients of %d threads take %zu kB; %zu kB are allowed.",
-				  n_workers, fixed >> 10, options->memory_limit >> 10);
-		rn_hint(ctx, "Allow more memory, or lower d_model, encoder_layers, decoder_layers, vocab_size or threads.");
-		return ctx->status;
-	}
-	*left = (options->memory_limit - fixed) / (size_t) n_workers;
-	return RN_OK;
+	rn_fail(ctx, RN_LIMIT, "training this model needs more memory than is allowed");
+	rn_detail(ctx, "Weights, moments and the gradients of %d threads take %zu kB; %zu kB are allowed.",
+			  n_workers, fixed >> 10, options->memory_limit >> 10);
+	rn_hint(ctx, "Allow more memory, or lower d_model, encoder_layers, decoder_layers, vocab_size or threads.");
+	return ctx->status;
 }
 
 static RnStatus
-create_worker(RnContext *ctx, RnTrainer *trainer, int number, size_t limit)
+create_worker(RnContext *ctx, RnTrainer *trainer, int number)
 {
 	const RnKernels *kernels = trainer->options.kernels;
 	RnTrainerWorker *worker = &trainer->workers[number];
@@ -54,7 +50,6 @@ create_worker(RnContext *ctx, RnTrainer *trainer, int number, size_t limit)
 
 	RN_TRY(kernels->lane_create(ctx, &worker->lane));
 	RN_TRY(rn_graph_create(ctx, kernels, worker->lane, &worker->graph));
-	rn_graph_limit(worker->graph, limit);
 	RN_TRY(rn_packer_create(ctx, &worker->packer));
 	return kernels->allocate(ctx, size * sizeof(rn_real), (void **) &worker->gradients);
 }
@@ -63,20 +58,25 @@ static RnStatus
 create_parts(RnContext *ctx, RnTrainer *trainer)
 {
 	const RnTrainerOptions *options = &trainer->options;
-	size_t		limit;
+	size_t		fixed = rn_trainer_fixed_memory(trainer->params, options->kernels, trainer->n_workers);
 	int			i;
 
-	RN_TRY(check_memory(ctx, options, trainer->n_workers, &limit));
+	RN_TRY(check_fixed(ctx, options, fixed, trainer->n_workers));
 	trainer->workers = calloc((size_t) trainer->n_workers, sizeof(RnTrainerWorker));
 	trainer->gradients = calloc((size_t) trainer->n_workers, sizeof(rn_real *));
 	trainer->places = calloc((size_t) trainer->n_averages + 1, sizeof(uint64_t));
 	if (trainer->workers == NULL || trainer->gradients == NULL || trainer->places == NULL)
 		return rn_out_of_memory(ctx, (size_t) trainer->n_workers * sizeof(RnTrainerWorker));
 	RN_TRY(rn_turns_create(ctx, trainer->params->count, &trainer->turns));
+	/* each of these arrays to a multiple of 256 bytes */
+	RN_TRY(options->kernels->reserve(ctx, fixed + 256 * (4 + (size_t) trainer->n_workers)));
 	RN_TRY(options->kernels->allocate(ctx, trainer->params->size * sizeof(rn_real), (void **) &trainer->values));
+	if (options->kernels->rounded_size > 0)
+		RN_TRY(options->kernels->allocate(ctx, rn_trainer_rounded_bytes(trainer->params, options->kernels),
+										  (void **) &trainer->rounded));
 	for (i = 0; i < trainer->n_workers; i++)
 	{
-		RN_TRY(create_worker(ctx, trainer, i, limit));
+		RN_TRY(create_worker(ctx, trainer, i));
 		trainer->gradients[i] = trainer->workers[i].gradients;
 	}
 	return rn_optimizer_init(ctx, &trainer->optimizer, trainer->params, options->config, options->kernels,
@@ -97,9 +97,9 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 		return rn_fail(ctx, RN_INTERNAL, "a rank of several computes in one lane");
 	}
 	trainer->options = *options;
-	/* a GPU has memory of its own, of which kernels need some too */
+	/* a GPU has memory of its own */
 	if (options->kernels->memory > 0)
-		trainer->options.memory_limit = (size_t) (options->kernels->memory - options->kernels->memory / 16);
+		trainer->options.memory_limit = (size_t) options->kernels->memory;
 	trainer->params = rn_model_params(options->model);
 	trainer->n_workers = rn_threads_count(options->threads);
 	trainer->steps_ahead = options->steps_ahead > 0 ? options->steps_ahead : options->kernels->steps_ahead;
@@ -155,6 +155,9 @@ rn_trainer_free(RnTrainer *trainer)
 	free(trainer->gradients);
 	if (trainer->values != NULL)
 		trainer->options.kernels->release(trainer->values, trainer->params->size * sizeof(rn_real));
+	if (trainer->rounded != NULL)
+		trainer->options.kernels->release(trainer->rounded,
+										  rn_trainer_rounded_bytes(trainer->params, trainer->options.kernels));
 	if (trainer->optimizer.kernels != NULL)
 		rn_optimizer_free(&trainer->optimizer);
 	if (trainer->rank_numbers != NULL)
@@ -178,6 +181,7 @@ rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer)
 		return rn_out_of_memory(ctx, bytes);
 	rn_model_initialize(trainer->options.model, (uint64_t) trainer->options.config->seed, host);
 	kernels->copy_in(lane, trainer->values, host, bytes);
+	trainer->rounded_of = NULL;
 	kernels->zero(lane, trainer->optimizer.first, bytes);
 	kernels->zero(lane, trainer->optimizer.second, bytes);
 	kernels->synchronize(ctx, lane);

@@ -39,6 +39,23 @@ typedef struct RnTrainerOptions
 extern RnStatus rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **trainer);
 extern void rn_trainer_free(RnTrainer *trainer);
 
+/* What a trainer will be given. */
+typedef struct RnTrainerLoad
+{
+	const RnCorpus *training;
+	int			batch_tokens;
+	const RnCorpus *held_out;	/* what it evaluates, or NULL */
+	int			held_out_tokens;	/* of a batch of it */
+	size_t		beside;			/* bytes of device memory that others need at the same time */
+} RnTrainerLoad;
+
+/*
+ * Work out what steps and evaluations over these corpora take, hold it to the
+ * limit, and take it: none of them asks the device for memory any more.
+ * RN_LIMIT says how much is needed and which options lower it.
+ */
+extern RnStatus rn_trainer_reserve(RnContext *ctx, RnTrainer *trainer, const RnTrainerLoad *load);
+
 /* Fresh weights and moments. */
 extern RnStatus rn_trainer_initialize(RnContext *ctx, RnTrainer *trainer);
 
@@ -79,7 +96,7 @@ typedef struct RnTensorStatistics
  * One update: reads accumulate batches, computes, updates.  reader is NULL on
  * ranks that are told their batches.  statistics, when not NULL, is
  * [rn_model_params()->count]; it is then waited for.
- * RN_CANCELLED when stopped, RN_LIMIT when memory does not suffice: the weights
+ * RN_CANCELLED when stopped, RN_NO_MEMORY when memory does not suffice: the weights
  * are those before the step then, and so is what a checkpoint says of the data
  * position.  RN_DIVERGED when loss or gradient of a step, this one or one under
  * way, is not finite: likewise, before that step.

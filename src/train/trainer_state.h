@@ -64,9 +64,12 @@ struct RnTrainer
 	const RnParams *params;
 	int			n_workers;
 	RnTrainerWorker *workers;
+	RnRoom		rooms[2];		/* of a pass without and with gradients; without pairs: whatever comes */
 	rn_real   **gradients;		/* [n_workers] those of the workers */
 	RnTurns    *turns;			/* of the parameters' shared gradients */
 	rn_real    *values;			/* flat, device */
+	char	   *rounded;		/* the same as products round them, device; NULL: the device wants no such */
+	const rn_real *rounded_of;	/* whose they are; NULL: those have changed since */
 	RnOptimizer optimizer;
 	int64_t		steps;			/* taken, those under way included */
 	RnDataPosition next;		/* where the next step reads */
@@ -99,9 +102,19 @@ struct RnTrainer
 	char	   *state;			/* the part of that name */
 };
 
+/* Bytes of the rounded weights. */
+static inline size_t
+rn_trainer_rounded_bytes(const RnParams *params, const RnKernels *kernels)
+{
+	return params->size * (size_t) kernels->rounded_size;
+}
+
 /* Elements of a worker's gradients; bytes of all that does not depend on the batch. */
 extern size_t rn_trainer_gradient_size(const RnParams *params, int worker);
-extern size_t rn_trainer_fixed_memory(const RnParams *params, int n_workers);
+extern size_t rn_trainer_fixed_memory(const RnParams *params, const RnKernels *kernels, int n_workers);
+
+/* Parts of a batch for each of the ranks, where nothing speaks for more. */
+extern int	rn_trainer_shards(const RnTrainer *trainer, int ranks, int64_t source_rows, int64_t target_rows);
 
 /* What decisions go on from: updates made, the scale of the losses and how long it has held. */
 extern void rn_trainer_decide_from(RnTrainer *trainer, int64_t updates, int loss_exponent, int good_steps);

@@ -64,6 +64,16 @@ typedef struct RnHypotheses
 	double	   *log_probabilities;
 } RnHypotheses;
 
+/* How far a search over these sources may go that demands nothing. */
+typedef struct RnSearchSize
+{
+	int			rows;			/* hypotheses at once */
+	int			steps;			/* positions */
+	size_t		cells;			/* positions of all hypotheses */
+} RnSearchSize;
+
+extern RnSearchSize rn_search_size(const RnSearchOptions *options, int longest, const RnPacked *source);
+
 /* Rows that the search of one sentence takes at most; demand may be NULL. */
 extern int	rn_search_rows(const RnSearchOptions *options, const RnDemand *demand);
 

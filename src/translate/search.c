@@ -85,6 +85,25 @@ length_limit(const RnSearchOptions *options, int source_rows, int longest)
 	return limit > 0 ? (int) limit : 0;
 }
 
+RnSearchSize
+rn_search_size(const RnSearchOptions *options, int longest, const RnPacked *source)
+{
+	RnSearchSize size = {0, 1, 0};
+	int			rows = rn_search_rows(options, NULL);
+	int			s;
+
+	for (s = 0; s < source->n_sentences; s++)
+	{
+		int			steps = length_limit(options, source->offsets[s + 1] - source->offsets[s], longest) + 1;
+
+		size.rows += rows;
+		size.cells += (size_t) rows * steps;
+		if (steps > size.steps)
+			size.steps = steps;
+	}
+	return size;
+}
+
 /* Tokens that a demand takes. */
 static RnStatus
 tokens_demanded(RnContext *ctx, const RnDemand *demand, int *tokens)

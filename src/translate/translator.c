@@ -78,6 +78,12 @@ rn_translator_restrict(RnTranslator *translator, const RnShortlist *shortlist)
 }
 
 void
+rn_translator_values(RnTranslator *translator, const rn_real *values)
+{
+	translator->values = values;
+}
+
+void
 rn_translations_free(RnTranslation *translations, int n)
 {
 	int			i;
@@ -297,4 +303,83 @@ rn_translate(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *op
 		rn_demand_free(demands[i]);
 	free(demands);
 	return status;
+}
+
+/* ---- what it takes ---- */
+
+/* Let work be enough for a batch, too. */
+static void
+add_work(const RnTranslator *translator, const RnPacked *source, const RnSearchSize *size, RnWork *work)
+{
+	const RnConfig *config = rn_model_config(translator->model);
+	const size_t scores = rn_attention_size(source, source, config->heads);
+	int			longest = size->steps;
+	int			s;
+
+	for (s = 0; s < source->n_sentences; s++)
+	{
+		int			rows = source->offsets[s + 1] - source->offsets[s];
+		int			seen = rn_model_is_encoder_decoder(translator->model) ? rows : rows + size->steps;
+
+		longest = seen > longest ? seen : longest;
+	}
+	work->rows = work->rows > source->rows ? work->rows : source->rows;
+	work->rows = work->rows > size->rows ? work->rows : size->rows;
+	work->longest = work->longest > longest ? work->longest : longest;
+	work->width = config->d_model;
+	work->widest = 3 * config->d_model > config->d_ffn ? 3 * config->d_model : config->d_ffn;
+	work->scores = work->scores > scores ? work->scores : scores;
+}
+
+static RnStatus
+measure_batch(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n, const RnCutText *pieces,
+			  RnTranslatorNeed *need)
+{
+	RnSearchSize size;
+	RnSide		source;
+
+	RN_TRY(rn_pack_side(ctx, translator, n, pieces, 0, &source));
+	size = rn_search_size(options, rn_model_longest(translator->model), &source.packed);
+	add_work(translator, &source.packed, &size, &need->work);
+	rn_decoder_measure(ctx, translator->decoder, translator->values, &source.packed, source.ids, size.rows, size.steps,
+					   size.cells, &need->decoder);
+	rn_free_side(&source);
+	return ctx->status;
+}
+
+RnStatus
+rn_translator_measure(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n,
+					  const RnText *texts, RnTranslatorNeed *need)
+{
+	RnSearchOptions own = bounded_by_model(translator, options);
+	RnCutText  *pieces;
+	int			first;
+	int			size;
+	int			i;
+
+	RN_TRY(rn_cut_texts(ctx, translator, n, texts, &pieces));
+	for (i = 0; i < n; i++)
+		pieces[i].rows = rn_search_rows(&own, NULL);
+	qsort(pieces, n, sizeof(RnCutText), compare_lengths);
+	for (first = 0; first < n && ctx->status == RN_OK; first += size)
+	{
+		size = rn_batch_size(translator, pieces + first, n - first);
+		measure_batch(ctx, translator, &own, size, pieces + first, need);
+	}
+	rn_free_cut_texts(pieces, n);
+	return ctx->status;
+}
+
+size_t
+rn_translator_need_bytes(const RnTranslator *translator, const RnTranslatorNeed *need)
+{
+	/* scores of a batch's hypotheses come and go */
+	return rn_decoder_need_bytes(translator->decoder, &need->decoder) + translator->kernels->lane_bytes(&need->work) + 4096;
+}
+
+RnStatus
+rn_translator_reserve(RnContext *ctx, RnTranslator *translator, const RnTranslatorNeed *need)
+{
+	RN_TRY(translator->kernels->lane_reserve(ctx, translator->lane, &need->work));
+	return rn_decoder_reserve(ctx, translator->decoder, &need->decoder);
 }

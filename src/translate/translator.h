@@ -39,6 +39,26 @@ extern void rn_translator_use(RnTranslator *translator, const RnPreparedWeights 
 
 /* The model's shortlist, for what follows where options do not say otherwise: lent; NULL: none. */
 extern void rn_translator_restrict(RnTranslator *translator, const RnShortlist *shortlist);
+/* Other values to translate with, of the same model: lent. */
+extern void rn_translator_values(RnTranslator *translator, const rn_real *values);
+
+/* What translations take of device memory. */
+typedef struct RnTranslatorNeed
+{
+	RnDecoderNeed decoder;
+	RnWork		work;
+} RnTranslatorNeed;
+
+/*
+ * What rn_translate would take for these texts, however long the answers
+ * become: need becomes no less.  Once it is reserved, such translations ask
+ * the device for nothing but what their lane sends and receives, which
+ * rn_translator_need_bytes counts too.
+ */
+extern RnStatus rn_translator_measure(RnContext *ctx, RnTranslator *translator, const RnSearchOptions *options, int n,
+									  const RnText *texts, RnTranslatorNeed *need);
+extern size_t rn_translator_need_bytes(const RnTranslator *translator, const RnTranslatorNeed *need);
+extern RnStatus rn_translator_reserve(RnContext *ctx, RnTranslator *translator, const RnTranslatorNeed *need);
 
 /* One answer.  Text is malloc'd; the caller frees with rn_translations_free. */
 typedef struct RnTranslation

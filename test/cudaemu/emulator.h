@@ -63,6 +63,10 @@ extern long spoil_sum;
 
 /* device.cpp: does this process use the device that is to fail? */
 extern bool device_may_fail();
+extern long last_alloc;
+
+/* memory.cpp: nobody gets device memory any more. */
+extern void close_memory();
 
 /* ---- fiber.cpp: stacks to run a CUDA thread on ---- */
 

@@ -31,6 +31,7 @@ static std::vector<Allocation> allocations(1);	/* 0: none */
 static uint32_t *owner_of_page; /* [ARENA / PAGE] into allocations */
 static size_t arena_top = PAGE;
 static size_t bytes_live;
+static bool closed;
 static size_t bytes_allowed = (size_t) 1 << 30;
 static std::map<uintptr_t, size_t> pinned;
 
@@ -131,6 +132,12 @@ forget(Allocation *allocation)
 }
 
 void
+close_memory()
+{
+	closed = true;
+}
+
+void
 memory_reset()
 {
 	for (Allocation &allocation : allocations)
@@ -189,7 +196,7 @@ cudaMalloc(void **memory, size_t bytes)
 	*memory = NULL;
 	if (sticky != cudaSuccess)
 		return fail(sticky);
-	if (planned(&fail_alloc) || bytes_live + bytes > bytes_allowed || arena_top + pages_of(bytes) + PAGE > ARENA)
+	if (closed || planned(&fail_alloc) || bytes_live + bytes > bytes_allowed || arena_top + pages_of(bytes) + PAGE > ARENA)
 		return fail(cudaErrorMemoryAllocation);
 	if (bytes > 0)
 		*memory = allocate(bytes);

@@ -26,6 +26,7 @@ long		fail_alloc;
 long		fail_copy;
 long		fail_kernel;
 long		spoil_sum;
+long		last_alloc;
 Place		place;
 
 static std::recursive_mutex mutex;
@@ -44,7 +45,8 @@ read_environment()
 		const char *name;
 		long	   *value;
 	}			counters[] = {{"CUDAEMU_FAIL_ALLOC", &fail_alloc}, {"CUDAEMU_FAIL_COPY", &fail_copy},
-							  {"CUDAEMU_FAIL_KERNEL", &fail_kernel}, {"CUDAEMU_SPOIL_SUM", &spoil_sum}};
+							  {"CUDAEMU_FAIL_KERNEL", &fail_kernel}, {"CUDAEMU_SPOIL_SUM", &spoil_sum},
+							  {"CUDAEMU_LAST_ALLOC", &last_alloc}};
 	const char *value = getenv("CUDAEMU_SEED");
 
 	cudaemu_seed(value != NULL ? strtoull(value, NULL, 0) : 1);

@@ -243,6 +243,8 @@ launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t share
 		fail(cudaErrorInvalidConfiguration);
 		return;
 	}
+	if (planned(&last_alloc))
+		close_memory();
 	enqueue(stream, [=] {
 		if (planned(&fail_kernel))
 			report(cudaErrorIllegalAddress, 0, "%s: a fault that was asked for", name);

@@ -39,6 +39,19 @@ is($node->safe_psql('postgres', qq{
 is($node->safe_psql('postgres', "SELECT l.loss > f.loss FROM residual_training_log f, residual_training_log l
 	WHERE f.job = $gpu AND f.step = 10 AND l.job = $gpu AND l.step = 50"), 'f', 'and fall');
 
+# ---- memory ----
+
+# what steps, evaluations and the beam searches of validations take is there before the first kernel runs
+set_environment(CUDAEMU_LAST_ALLOC => 1);
+is(outcome($node, train($node, 'reserved', %shape, device => 'cuda', max_steps => 6, validate_every => 2, validation => 0.05, validation_beam => 3)),
+	'done|', 'nothing asks the GPU for memory once a job has begun');
+set_environment(CUDAEMU_MEMORY => 40);
+like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate, error_hint'),
+	qr/^failed\|54000\|.*lower batch_tokens.*\|training this model needs more memory than is allowed/, 'too little is refused');
+like($node->safe_psql('postgres', "SELECT error_detail FROM residual_jobs WHERE model = 'refused' ORDER BY job DESC LIMIT 1"),
+	qr/It needs \d+ kB: .* kB are allowed/, 'with numbers');
+set_environment();
+
 # ---- serving: on the CPU, then on the GPU ----
 
 my $query = "SELECT string_agg(residual_translate(source, '%s', '{\"beam\": 2, \"max_length\": 12}'), '/' ORDER BY id) FROM corpus WHERE id <= 4";
@@ -86,7 +99,7 @@ for my $move ([ 'cpu', 'cuda' ], [ 'cuda', 'cpu' ])
 
 for my $fault (
 	[ 'the first allocation', { CUDAEMU_FAIL_ALLOC => 1 }, '53200', 'out of memory' ],
-	[ 'a later allocation', { CUDAEMU_FAIL_ALLOC => 9 }, '53200', 'out of memory' ],
+	[ 'a later allocation', { CUDAEMU_FAIL_ALLOC => 4 }, '53200', 'out of memory' ],
 	[ 'little memory', { CUDAEMU_MEMORY => 1 }, '54000', 'needs more memory than is allowed' ],
 	[ 'a copy', { CUDAEMU_FAIL_COPY => 40 }, '58000', 'the GPU failed: unspecified launch failure: cudaMemcpy' ],
 	[ 'a kernel', { CUDAEMU_FAIL_KERNEL => 200 }, '58000', 'the GPU failed: an illegal memory access' ])

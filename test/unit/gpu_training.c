@@ -189,6 +189,35 @@ test_format(const Format *format)
 	close_bench(&gpu);
 }
 
+/* Factors rounded once for several products are those that the products would round: the same bits. */
+static void
+test_rounded(const char *precision)
+{
+	const RnKernels *kernels;
+	RnKernels	without;
+	RnContext	ctx;
+	Bench		once,
+				each;
+	Apart		apart;
+
+	rn_context_reset(&ctx);
+	rn_device_choose(&ctx, test_device_name(), precision, &kernels, NULL);
+	CHECK(kernels->rounded_size == 2, "%s has numbers of 16 bits", precision);
+	without = *kernels;
+	without.rounded_size = 0;
+	if (!CHECK(open_bench(&once, kernels, 1, options) && open_bench(&each, &without, 1, options), "two trainers"))
+		return;
+	CHECK(once.trainer->rounded != NULL && each.trainer->rounded == NULL, "one rounds its weights once an update");
+	if (step_both(&once, &each, LESS_STEPS / 2, &apart))
+		CHECK(apart.loss == 0 && apart.norm == 0, "%s: rounded once or at each product, losses differ by %.1e, norms by %.1e",
+			  precision, apart.loss, apart.norm);
+	CHECK(rn_graph_memory(once.trainer->workers[0].graph) < rn_graph_memory(each.trainer->workers[0].graph),
+		  "and passes take less memory: %zu and %zu bytes", rn_graph_memory(once.trainer->workers[0].graph),
+		  rn_graph_memory(each.trainer->workers[0].graph));
+	close_bench(&once);
+	close_bench(&each);
+}
+
 /* Scales that are too large are found out and halved; steps with them are passed over, and count. */
 static void
 test_overflow(void)
@@ -277,29 +306,6 @@ test_divergence(const RnKernels *kernels)
 	close_bench(&bench);
 }
 
-/* ---- memory ---- */
-
-static void
-test_memory(const RnKernels *kernels)
-{
-	RnKernels	small = *kernels;
-	RnStepResult result;
-	Bench		bench;
-
-	small.memory = 20000;
-	CHECK(!open_bench(&bench, &small, 1, options) && bench.ctx.status == RN_LIMIT && strstr(bench.ctx.hint, "d_model") != NULL,
-		  "a model that cannot fit: %s %s %s", bench.ctx.message, bench.ctx.detail, bench.ctx.hint);
-	/* weights, moments, gradients, and hardly more */
-	small.memory = (int64_t) ((rn_trainer_fixed_memory(rn_model_params(bench.model), 1) + 20000) * 16 / 15);
-	close_bench(&bench);
-	if (!CHECK(open_bench(&bench, &small, 1, options), "weights fit"))
-		return;
-	CHECK(rn_trainer_step(&bench.ctx, bench.trainer, bench.reader, &result, NULL) == RN_LIMIT &&
-		  strstr(bench.ctx.hint, "max_length") != NULL, "activations that cannot: %s %s %s", bench.ctx.message,
-		  bench.ctx.detail, bench.ctx.hint);
-	close_bench(&bench);
-}
-
 int
 main(void)
 {
@@ -310,9 +316,10 @@ main(void)
 	printf("# %s\n", kernels->description());
 	test_losses(kernels);
 	test_checkpoints(kernels);
-	test_memory(kernels);
 	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		test_format(&formats[i]);
+	test_rounded("bfloat16");
+	test_rounded("float16");
 	test_overflow();
 	test_divergence(kernels);
 	return check_done();

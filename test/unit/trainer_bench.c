@@ -38,10 +38,17 @@ add_pairs(Bench *bench)
 int
 open_bench(Bench *bench, const RnKernels *kernels, int threads, const char *const *options)
 {
+	return open_limited_bench(bench, kernels, threads, options, 0);
+}
+
+int
+open_limited_bench(Bench *bench, const RnKernels *kernels, int threads, const char *const *options, size_t memory_limit)
+{
 	static const char *const common[] = {"encoder_layers", "2", "decoder_layers", "2", "d_model", "16", "d_ffn", "24",
 	"heads", "2", "dropout", "0.2", "attention_dropout", "0.1", "activation_dropout", "0.1", "max_steps", "100", NULL};
 	RnBatchOptions batches = {BENCH_TOKENS, 5, 1};
 	RnTrainerOptions given;
+	RnTrainerLoad load;
 	FILE	   *file = tmpfile();
 	char		tokens[20];
 	int			i;
@@ -69,8 +76,13 @@ open_bench(Bench *bench, const RnKernels *kernels, int threads, const char *cons
 	given.threads = bench->threads;
 	given.spill = &bench->spill;
 	given.stop = &bench->stop;
+	given.memory_limit = memory_limit;
+	memset(&load, 0, sizeof(load));
+	load.training = load.held_out = bench->corpus;
+	load.batch_tokens = load.held_out_tokens = bench->config.batch_tokens;
 	return bench->ctx.status == RN_OK &&
 		rn_trainer_create(&bench->ctx, &given, &bench->trainer) == RN_OK &&
+		rn_trainer_reserve(&bench->ctx, bench->trainer, &load) == RN_OK &&
 		rn_trainer_initialize(&bench->ctx, bench->trainer) == RN_OK &&
 		rn_batch_reader_create(&bench->ctx, bench->corpus, &batches, &bench->reader) == RN_OK;
 }

@@ -31,6 +31,10 @@ typedef struct Bench
 
 /* options: key, value, ..., NULL.  0 when that failed: ctx says why; it is to be closed all the same. */
 extern int	open_bench(Bench *bench, const RnKernels *kernels, int threads, const char *const *options);
+
+/* The same with so much memory. */
+extern int	open_limited_bench(Bench *bench, const RnKernels *kernels, int threads, const char *const *options,
+							   size_t memory_limit);
 extern void close_bench(Bench *bench);
 
 #endif							/* RN_TRAINER_BENCH_H */
