@@ -85,6 +85,25 @@ is($node->safe_psql('postgres', qq{
 	  FROM residual_gradient_stats a JOIN residual_gradient_stats b USING (step, tensor)
 	 WHERE a.job = $three AND b.job = $single AND b.gradient_norm > 1e-6}), '3|t|t', 'and the norms, before the first step too');
 
+# ---- decisions are the same on all ranks ----
+
+my %half = (%shape, precision => 'float16', max_steps => 20);
+my $half = train($node, 'half', %half, device => 'cuda:0');
+my $outcome = outcome($node, $half, 'sqlstate');
+SKIP:
+{
+	skip 'the emulation has no 16-bit numbers here: the toolkit is missing', 2 if $outcome =~ /^failed\|0A000/;
+	is($outcome, 'done||', 'losses that are scaled, on one GPU');
+	my $halves = train($node, 'halves', %half, device => 'cuda:0,1');
+	is(outcome($node, $halves), 'done|', 'on two');
+	is($node->safe_psql('postgres', qq{
+		SELECT count(*), max(abs(a.loss / b.loss - 1)) < 1e-2
+		  FROM residual_training_log a JOIN residual_training_log b ON a.step = b.step WHERE a.job = $half AND b.job = $halves}), '2|t', 'are alike');
+}
+like(outcome($node, train($node, 'diverges', %shape, device => 'cuda:0,1', scheme => 'pre', learning_rate => 10, weight_decay => 10,
+		clip_norm => 0, warmup_steps => 0), 'sqlstate'),
+	qr/^failed\|22P01\|training diverged: the \w+ of step \d+ is not a finite number$/, 'a job that diverges does so on all');
+
 # ---- checkpoints move ----
 
 for my $move ([ 'cuda:0,1', 'cuda:0' ], [ 'cuda:1', 'cuda:0,1' ])
