@@ -21,11 +21,15 @@ add_row(RnSearch *search, const RnSearchSentence *sentence, const RnCandidate *c
 	rn_log_probabilities_of_step(search, search->step + 1)[row] = candidate->log_probability;
 	search->next_score[row] = candidate->score;
 	search->next_sentence_of[row] = (int32_t) (sentence - search->sentences);
+	memset(&search->next_dictated[row], 0, sizeof(RnDictated));
 	if (demand != NULL && demand->phrases != NULL)
 	{
 		int32_t    *state = search->next_states + (size_t) row * search->state_size;
+		int			done;
 
-		rn_phrases_step(demand->phrases, rn_state_of_row(search, candidate->row), candidate->id, state, NULL, NULL);
+		rn_phrases_step(demand->phrases, rn_state_of_row(search, candidate->row), candidate->id, state, &done, NULL);
+		search->next_dictated[row] = rn_dictated_after(&search->dictated[candidate->row], demand->phrases, state, done,
+													   candidate->log_probability);
 		if (search->step + 1 == demand->n_prefix)
 			rn_phrases_leave(demand->phrases, state);
 	}
@@ -35,16 +39,18 @@ add_row(RnSearch *search, const RnSearchSentence *sentence, const RnCandidate *c
 static void
 advance(RnSearch *search, const RnSearchSentence *sentence, RnGroup *group, int n_candidates)
 {
+	int			is_demanded = sentence->demand != NULL && sentence->demand->phrases != NULL;
 	int			first = search->n_next;
 	int			i;
 
 	for (i = 0; i < n_candidates && i < sentence->width; i++)
 	{
-		if (search->candidates[i].id == search->end && group->n_finished < search->answers_of_group)
+		if (search->candidates[i].id == search->end && (is_demanded || group->n_finished < search->answers_of_group))
 			rn_finish(search, group, &search->candidates[i]);
 	}
 	group->n_rows = 0;
-	if (group->n_finished == search->answers_of_group || search->step == sentence->limit)
+	if (search->step == sentence->limit ||
+		(is_demanded ? rn_demanded_is_done(search, group, n_candidates) : group->n_finished == search->answers_of_group))
 		return;
 	for (i = 0; i < n_candidates && search->n_next - first < sentence->width; i++)
 	{
@@ -126,11 +132,14 @@ static void
 swap_rows(RnSearch *search)
 {
 	int32_t    *states = search->states;
+	RnDictated *dictated = search->dictated;
 
 	memcpy(search->score, search->next_score, search->n_next * sizeof(double));
 	memcpy(search->sentence_of, search->next_sentence_of, search->n_next * sizeof(int32_t));
 	search->states = search->next_states;
 	search->next_states = states;
+	search->dictated = search->next_dictated;
+	search->next_dictated = dictated;
 	search->n_rows = search->n_next;
 	search->n_next = 0;
 	search->step++;

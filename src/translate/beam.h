@@ -40,7 +40,10 @@ typedef struct RnDemand
 	int			n_prefix;
 	RnPhrases  *phrases;		/* NULL: none; not with sampling */
 
-	/* with phrases: an answer that has them all (without end) ends only if this finds it right; may be NULL */
+	/*
+	 * With phrases: may an answer that has them all stand, as far as it goes?
+	 * If not, nothing that follows makes it right.  May be NULL.
+	 */
 	int			(*accepts) (void *arg, const int32_t *ids, int n);
 	void	   *arg;
 } RnDemand;

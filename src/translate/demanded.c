@@ -43,16 +43,47 @@ rn_demanded_of_row(const RnSearch *search, const RnSearchSentence *sentence)
 	return 1 + most_free(search, sentence) + most_next(sentence);
 }
 
+RnDictated
+rn_dictated_after(const RnDictated *before, const RnPhrases *phrases, const int32_t *state, int done,
+				  double log_probability)
+{
+	RnDictated	after = *before;
+
+	if (rn_phrases_depth(phrases, state) > 1)
+	{
+		after.open_log_probability += log_probability;
+		after.n_open++;
+	}
+	else
+	{
+		after.open_log_probability = 0;
+		after.n_open = 0;
+	}
+	if (done >= 0)
+	{
+		after.log_probability += after.open_log_probability;
+		after.n += after.n_open;
+		after.open_log_probability = 0;
+		after.n_open = 0;
+	}
+	return after;
+}
+
+/* after: the state that the token leads to; done: the phrase that it completes, or -1. */
 static void
-add_candidate(RnSearch *search, int row, int32_t id, double normalizer, int unmet, int *n)
+add_candidate(RnSearch *search, const RnPhrases *phrases, int row, int32_t id, double normalizer, const int32_t *after,
+			  int done, int *n)
 {
 	RnCandidate *candidate = &search->candidates[(*n)++];
+	RnDictated	dictated;
 
 	candidate->log_probability = search->row[id] - normalizer;
 	candidate->score = search->score[row] + candidate->log_probability;
+	dictated = rn_dictated_after(&search->dictated[row], phrases, after, done, candidate->log_probability);
+	candidate->rank = candidate->score - dictated.log_probability - dictated.open_log_probability;
 	candidate->row = row;
 	candidate->id = id;
-	candidate->unmet = unmet;
+	candidate->share = 2 * rn_phrases_unmet(phrases, after) + rn_phrases_is_within(after);
 }
 
 /* Is there room behind this step for what a state lacks? */
@@ -79,9 +110,11 @@ add_next(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence, int
 	n_tokens = rn_phrases_next(phrases, state, rn_ids_of_step(search, search->step)[row], tokens, room);
 	for (i = 0; i < n_tokens; i++)
 	{
-		rn_phrases_step(phrases, state, tokens[i], after, NULL, NULL);
+		int			done;
+
+		rn_phrases_step(phrases, state, tokens[i], after, &done, NULL);
 		if (has_room(search, sentence, after))
-			add_candidate(search, row, tokens[i], normalizer, rn_phrases_unmet(phrases, after), n);
+			add_candidate(search, phrases, row, tokens[i], normalizer, after, done, n);
 	}
 	free(tokens);
 	return RN_OK;
@@ -101,7 +134,7 @@ is_added(const RnSearch *search, int first, int n, int32_t id)
 /* The likeliest other tokens, by insertion; those of phrases are there already, from first on. */
 static void
 add_free(RnSearch *search, const RnSearchSentence *sentence, int row, double normalizer, unsigned forbidden,
-		 int unmet, int first, int *n)
+		 const int32_t *left, int first, int *n)
 {
 	const RnPhrases *phrases = sentence->demand->phrases;
 	int			begin = *n;
@@ -119,8 +152,8 @@ add_free(RnSearch *search, const RnSearchSentence *sentence, int row, double nor
 		if (*n - begin == most)
 			(*n)--;
 		i = *n;
-		add_candidate(search, row, v, normalizer, unmet, n);
-		for (; i > begin && search->candidates[i].score > search->candidates[i - 1].score; i--)
+		add_candidate(search, phrases, row, v, normalizer, left, -1, n);
+		for (; i > begin && search->candidates[i].log_probability > search->candidates[i - 1].log_probability; i--)
 		{
 			RnCandidate moved = search->candidates[i];
 
@@ -131,7 +164,7 @@ add_free(RnSearch *search, const RnSearchSentence *sentence, int row, double nor
 }
 
 static int
-may_end(const RnSearch *search, const RnSearchSentence *sentence, int row)
+is_acceptable(const RnSearch *search, const RnSearchSentence *sentence, int row)
 {
 	int32_t    *ids = search->answer;
 	int			step;
@@ -152,25 +185,29 @@ rank_row(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence, int
 	const RnPhrases *phrases = sentence->demand->phrases;
 	const int32_t *state = rn_state_of_row(search, row);
 	size_t		bytes = rn_phrases_state_size(phrases) * sizeof(int32_t);
+	int			is_complete = rn_phrases_unmet(phrases, state) == 0;
 	int32_t    *left;
 	unsigned	forbidden;
 	double		normalizer;
 	int			first = *n;
+
+	/* nothing that follows makes it right: others take its place */
+	if (is_complete && !is_acceptable(search, sentence, row))
+		return RN_OK;
 
 	RN_TRY(rn_fetch_row(ctx, search, logits, row));
 	RN_TRY(rn_row_normalizer(ctx, search, &normalizer));
 	RN_TRY(add_next(ctx, search, sentence, row, normalizer, n));
 	if (!rn_phrases_are_free(phrases, state, &forbidden))
 		return RN_OK;
-	if (rn_phrases_unmet(phrases, state) == 0 && search->step >= sentence->shortest &&
-		may_end(search, sentence, row))
-		add_candidate(search, row, search->end, normalizer, 0, n);
 	if ((left = malloc(bytes)) == NULL)
 		return rn_out_of_memory(ctx, bytes);
 	memcpy(left, state, bytes);
 	rn_phrases_leave(phrases, left);
+	if (is_complete && search->step >= sentence->shortest)
+		add_candidate(search, phrases, row, search->end, normalizer, left, -1, n);
 	if (has_room(search, sentence, left))
-		add_free(search, sentence, row, normalizer, forbidden, rn_phrases_unmet(phrases, left), first, n);
+		add_free(search, sentence, row, normalizer, forbidden, left, first, n);
 	free(left);
 	return RN_OK;
 }
@@ -181,8 +218,8 @@ compare_candidates(const void *left, const void *right)
 	const RnCandidate *a = left;
 	const RnCandidate *b = right;
 
-	if (a->score != b->score)
-		return a->score < b->score ? 1 : -1;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? 1 : -1;
 	return a->row != b->row ? a->row - b->row : a->id - b->id;
 }
 
@@ -201,9 +238,9 @@ rn_rank_demanded(RnContext *ctx, RnSearch *search, const RnSearchSentence *sente
 
 /* ---- shares ---- */
 
-/* Numbers of phrases that candidates lack, in the order of their best candidate, at most most of them. */
+/* Shares that candidates belong to, in the order of their best candidate, at most most of them. */
 static int
-find_shares(const RnSearch *search, int n, int *lacks, int most)
+find_shares(const RnSearch *search, int n, int *shares, int most)
 {
 	int			count = 0;
 	int			i,
@@ -211,17 +248,17 @@ find_shares(const RnSearch *search, int n, int *lacks, int most)
 
 	for (i = 0; i < n && count < most; i++)
 	{
-		for (k = 0; k < count && lacks[k] != search->candidates[i].unmet; k++)
+		for (k = 0; k < count && shares[k] != search->candidates[i].share; k++)
 			;
 		if (k == count)
-			lacks[count++] = search->candidates[i].unmet;
+			shares[count++] = search->candidates[i].share;
 	}
 	return count;
 }
 
 /* Take up to so many candidates of one share; taken ones have row -1 where they stood. */
 static void
-take(RnSearch *search, int n, int unmet, int most, RnCandidate *chosen, int *n_chosen)
+take(RnSearch *search, int n, int share, int most, RnCandidate *chosen, int *n_chosen)
 {
 	int			ends = 0;
 	int			others = 0;
@@ -232,7 +269,7 @@ take(RnSearch *search, int n, int unmet, int most, RnCandidate *chosen, int *n_c
 		RnCandidate *candidate = &search->candidates[i];
 		int			is_end = candidate->id == search->end;
 
-		if (candidate->row < 0 || (unmet >= 0 && candidate->unmet != unmet))
+		if (candidate->row < 0 || (share >= 0 && candidate->share != share))
 			continue;
 		/* as in the plain search: end counts where it is among the first */
 		if (is_end && ends + others >= most)
@@ -267,14 +304,14 @@ void
 rn_select_demanded(RnSearch *search, const RnSearchSentence *sentence, int *n)
 {
 	RnCandidate chosen[4 * RN_SEARCH_WIDTH];
-	int			lacks[RN_SEARCH_WIDTH];
-	int			shares = find_shares(search, *n, lacks, sentence->width);
+	int			shares[RN_SEARCH_WIDTH];
+	int			n_shares = find_shares(search, *n, shares, sentence->width);
 	int			n_chosen = 0;
 	int			others = 0;
 	int			i;
 
-	for (i = 0; i < shares; i++)
-		take(search, *n, lacks[i], sentence->width / shares + (i < sentence->width % shares), chosen, &n_chosen);
+	for (i = 0; i < n_shares; i++)
+		take(search, *n, shares[i], sentence->width / n_shares + (i < sentence->width % n_shares), chosen, &n_chosen);
 	for (i = 0; i < n_chosen; i++)
 		others += chosen[i].id != search->end;
 	/* places that a share could not fill */
@@ -282,4 +319,29 @@ rn_select_demanded(RnSearch *search, const RnSearchSentence *sentence, int *n)
 		take(search, *n, -1, sentence->width - others, chosen, &n_chosen);
 	write_chosen(search, chosen, n_chosen);
 	*n = n_chosen;
+}
+
+/*
+ * Shares end apart, so the first answers to end may have put a phrase where it
+ * does not belong, before those that put it better come to it.  These are
+ * waited for while they are likelier so far, but not for long: what has no
+ * phrase yet has not paid for it either.
+ */
+int
+rn_demanded_is_done(const RnSearch *search, RnGroup *group, int n_candidates)
+{
+	double		best = -INFINITY;
+	int			i;
+
+	if (group->n_finished < search->answers_of_group)
+		return 0;
+	if (group->full_at == 0)
+		group->full_at = search->step + 1;
+	if (search->step >= group->full_at + group->full_at / 2 + 3)
+		return 1;
+	for (i = 0; i < group->n_finished; i++)
+		best = group->finished[i].rank > best ? group->finished[i].rank : best;
+	for (i = 0; i < n_candidates && search->candidates[i].id == search->end; i++)
+		;
+	return i == n_candidates || search->candidates[i].rank <= best;
 }

@@ -197,6 +197,15 @@ pieces_of(RnContext *ctx, const RnTranslator *translator, const char *text, int3
 	return ctx->status;
 }
 
+/* A term may be part of a compound; what is exact would be read together with what is attached to it. */
+static unsigned
+not_behind(const Literal *literal)
+{
+	if (literal->is_exact)
+		return RN_PIECE_CONTINUES | RN_PIECE_JOINS;
+	return rn_spelling_ends_in_word(literal->text, literal->size) ? RN_PIECE_CONTINUES : 0;
+}
+
 static RnStatus
 add_phrase(RnContext *ctx, const RnTranslator *translator, RnTextDemand *demand, const Literal *literal)
 {
@@ -220,8 +229,7 @@ add_phrase(RnContext *ctx, const RnTranslator *translator, RnTextDemand *demand,
 		else if (!rn_spelling_is_space(translator->tokenizer, first))
 			n_bare = 0;
 	}
-	status = rn_phrases_add(ctx, demand->demand.phrases, ids, n, bare, n_bare,
-							rn_spelling_ends_in_word(literal->text, literal->size), literal->wanted);
+	status = rn_phrases_add(ctx, demand->demand.phrases, ids, n, bare, n_bare, not_behind(literal), literal->wanted);
 	free(bare);
 	free(ids);
 	return status;

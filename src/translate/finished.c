@@ -10,16 +10,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The place for one more; that of the worst where there are enough. */
+static RnFinished *
+place_of(const RnSearch *search, RnGroup *group)
+{
+	RnFinished *worst = group->finished;
+	int			i;
+
+	if (group->n_finished < search->answers_of_group)
+		return &group->finished[group->n_finished++];
+	for (i = 1; i < group->n_finished; i++)
+	{
+		if (group->finished[i].score < worst->score)
+			worst = &group->finished[i];
+	}
+	return worst;
+}
+
 void
 rn_finish(RnSearch *search, RnGroup *group, const RnCandidate *candidate)
 {
-	RnFinished *finished = &group->finished[group->n_finished++];
+	const RnDictated *dictated = &search->dictated[candidate->row];
+	double		rank = candidate->score - dictated->log_probability;
+	double		score = rank / pow(search->step + 1 - dictated->n, search->options->length_penalty);
+	int			is_full = group->n_finished == search->answers_of_group;
+	RnFinished *finished = place_of(search, group);
 
+	if (is_full && finished->score >= score)
+		return;
 	finished->step = search->step;
 	finished->row = candidate->row;
 	finished->end_probability = candidate->log_probability;
 	finished->log_probability = candidate->score;
-	finished->score = candidate->score / pow(search->step + 1, search->options->length_penalty);
+	finished->rank = rank;
+	finished->score = score;
 }
 
 /* Best first; equal ones in the order of ending. */

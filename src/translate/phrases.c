@@ -15,6 +15,7 @@ enum
 	NODE,						/* place in the tree; 0: in no phrase */
 	JUST_MET,					/* phrase that ends at this place, or -1 */
 	LOCKED,						/* has written what only a phrase may: must end it */
+	BEHIND,						/* pieces that may not follow, because of the phrase that has been met */
 	MET
 };
 
@@ -39,7 +40,7 @@ typedef struct Phrase
 {
 	int			n;				/* tokens, not attached */
 	int			wanted;
-	int			bounded;
+	unsigned	not_behind;
 } Phrase;
 
 struct RnPhrases
@@ -130,7 +131,7 @@ add_path(RnPhrases *phrases, const int32_t *ids, int n, int bare, int phrase)
 
 RnStatus
 rn_phrases_add(RnContext *ctx, RnPhrases *phrases, const int32_t *ids, int n, const int32_t *bare, int n_bare,
-			   int bounded, int wanted)
+			   unsigned not_behind, int wanted)
 {
 	size_t		nodes = phrases->n_nodes + n + n_bare;
 	void	   *grown;
@@ -146,7 +147,7 @@ rn_phrases_add(RnContext *ctx, RnPhrases *phrases, const int32_t *ids, int n, co
 	phrases->endings = grown;
 	phrases->phrases[phrases->n].n = n;
 	phrases->phrases[phrases->n].wanted = wanted;
-	phrases->phrases[phrases->n].bounded = bounded;
+	phrases->phrases[phrases->n].not_behind = not_behind;
 	add_path(phrases, ids, n, 0, phrases->n);
 	if (bare != NULL && n_bare > 0)
 		add_path(phrases, bare, n_bare, 1, phrases->n);
@@ -246,10 +247,12 @@ arrive(const RnPhrases *phrases, int32_t *state, int node, int *done)
 
 	state[NODE] = node;
 	state[JUST_MET] = phrase;
+	state[BEHIND] = 0;
 	if (phrase >= 0)
 	{
 		state[MET + phrase]++;
 		state[LOCKED] = 0;
+		state[BEHIND] = (int32_t) phrases->phrases[phrase].not_behind;
 	}
 	else
 		state[LOCKED] |= (phrases->kinds[phrases->nodes[node].token] & phrases->guard) != 0;
@@ -260,6 +263,7 @@ void
 rn_phrases_step(const RnPhrases *phrases, const int32_t *state, int32_t token, int32_t *next, int *done,
 				int *taken_back)
 {
+	int32_t		behind = state[BEHIND];
 	int			unused;
 	int			child;
 
@@ -286,6 +290,8 @@ rn_phrases_step(const RnPhrases *phrases, const int32_t *state, int32_t token, i
 	}
 	rn_phrases_leave(phrases, next);
 	*done = -1;
+	if ((behind & RN_PIECE_JOINS) != 0 && (phrases->kinds[token] & RN_PIECE_BEGINS) == 0)
+		next[BEHIND] = behind;
 	child = find_child(phrases, 0, token);
 	if (leads_on(phrases, next, child))
 		arrive(phrases, next, child, done);
@@ -298,12 +304,19 @@ rn_phrases_leave(const RnPhrases *phrases, int32_t *state)
 	state[NODE] = 0;
 	state[JUST_MET] = -1;
 	state[LOCKED] = 0;
+	state[BEHIND] = 0;
 }
 
 int
 rn_phrases_depth(const RnPhrases *phrases, const int32_t *state)
 {
 	return phrases->nodes[state[NODE]].depth;
+}
+
+int
+rn_phrases_is_within(const int32_t *state)
+{
+	return state[NODE] != 0 && state[JUST_MET] < 0;
 }
 
 int
@@ -375,11 +388,7 @@ rn_phrases_next(const RnPhrases *phrases, const int32_t *state, int32_t before, 
 int
 rn_phrases_are_free(const RnPhrases *phrases, const int32_t *state, unsigned *forbidden)
 {
-	int			met = state[JUST_MET];
-
-	*forbidden = phrases->guard;
-	if (met >= 0 && phrases->phrases[met].bounded)
-		*forbidden |= RN_PIECE_CONTINUES;
+	*forbidden = phrases->guard | (unsigned) state[BEHIND];
 	return !state[LOCKED];
 }
 

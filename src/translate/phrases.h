@@ -24,7 +24,9 @@ enum
 	RN_PIECE_DIGIT = 4,			/* contains a digit, and so on */
 	RN_PIECE_BRACE = 8,
 	RN_PIECE_PERCENT = 16,
-	RN_PIECE_ADDRESS = 32
+	RN_PIECE_ADDRESS = 32,
+	RN_PIECE_JOINS = 64,		/* attached to what stands before it, as a hyphen is, and no end of anything */
+	RN_PIECE_BEGINS = 128		/* a space stands before it */
 };
 
 typedef struct RnPhrases RnPhrases;
@@ -38,11 +40,12 @@ extern void rn_phrases_free(RnPhrases *phrases);
 
 /*
  * A phrase that must appear wanted times at least, written as ids.  bare: NULL
- * or another way to write it, attached to an opening piece before it.  bounded:
- * no piece that continues a word may follow.  Numbered from 0.
+ * or another way to write it, attached to an opening piece before it.
+ * not_behind: no piece of these kinds may follow; if RN_PIECE_JOINS is among
+ * them not before the next space.  Numbered from 0.
  */
 extern RnStatus rn_phrases_add(RnContext *ctx, RnPhrases *phrases, const int32_t *ids, int n, const int32_t *bare,
-							   int n_bare, int bounded, int wanted);
+							   int n_bare, unsigned not_behind, int wanted);
 
 /* Tokens that phrases are written with, by number from 0, some of them twice; -1 behind the last. */
 extern int32_t rn_phrases_token(const RnPhrases *phrases, int number);
@@ -65,6 +68,9 @@ extern void rn_phrases_step(const RnPhrases *phrases, const int32_t *state, int3
 
 /* Tokens of the phrase that the state is in, so far. */
 extern int	rn_phrases_depth(const RnPhrases *phrases, const int32_t *state);
+
+/* Is it in a phrase that has been begun and does not end here? */
+extern int	rn_phrases_is_within(const int32_t *state);
 
 /* Whatever has been begun is not gone on with: the end of a prefix. */
 extern void rn_phrases_leave(const RnPhrases *phrases, int32_t *state);

@@ -159,6 +159,8 @@ rn_search_free(RnSearch *search)
 	free(search->next_score);
 	free(search->states);
 	free(search->next_states);
+	free(search->dictated);
+	free(search->next_dictated);
 	free(search->ids);
 	free(search->parents);
 	free(search->log_probabilities);
@@ -217,6 +219,8 @@ allocate_rows(RnContext *ctx, RnSearch *search)
 	search->next_score = malloc(rows * sizeof(double));
 	search->states = malloc((rows * search->state_size + 1) * sizeof(int32_t));
 	search->next_states = malloc((rows * search->state_size + 1) * sizeof(int32_t));
+	search->dictated = calloc(rows, sizeof(RnDictated));
+	search->next_dictated = calloc(rows, sizeof(RnDictated));
 	search->best_ids = malloc(best * sizeof(int32_t));
 	search->best_scores = malloc(best * sizeof(rn_real));
 	search->row = malloc(search->vocabulary * sizeof(rn_real));
@@ -226,7 +230,7 @@ allocate_rows(RnContext *ctx, RnSearch *search)
 	search->candidates = malloc(search->candidates_room * sizeof(RnCandidate));
 	search->heads = malloc(width * sizeof(int));
 	if (!search->sentence_of || !search->next_sentence_of || !search->score || !search->next_score ||
-		!search->states || !search->next_states || !search->best_ids || !search->best_scores || !search->row ||
+		!search->states || !search->next_states || !search->dictated || !search->next_dictated || !search->best_ids || !search->best_scores || !search->row ||
 		!search->answer || !search->targets || !search->host_nll || !search->candidates || !search->heads)
 		return rn_out_of_memory(ctx, best * (sizeof(int32_t) + sizeof(rn_real)));
 	return search->kernels->allocate(ctx, width * sizeof(rn_real), (void **) &search->nll);

@@ -25,6 +25,7 @@ typedef struct RnFinished
 	int			row;
 	double		end_probability;	/* log-probability of end itself */
 	double		log_probability;
+	double		rank;			/* the same without what is dictated */
 	double		score;
 } RnFinished;
 
@@ -34,6 +35,7 @@ typedef struct RnGroup
 	int			first;			/* its rows in this step */
 	int			n_rows;			/* 0: has left the batch, or has not begun */
 	int			n_finished;
+	int			full_at;		/* step at which there were as many as are wanted */
 	RnFinished *finished;		/* [answers_of_group], in the order of ending */
 } RnGroup;
 
@@ -47,14 +49,29 @@ typedef struct RnSearchSentence
 	RnGroup    *groups;			/* [groups_of_sentence] */
 } RnSearchSentence;
 
+/*
+ * What phrases dictate in a hypothesis: pieces behind the first of a phrase are
+ * no choice, so they are left out where hypotheses are compared.  Otherwise an
+ * unlikely phrase is put off for as long as there is room, and a long answer
+ * wins because its length makes little of what the phrase has cost.
+ */
+typedef struct RnDictated
+{
+	double		log_probability;	/* of phrases that are complete */
+	int			n;
+	double		open_log_probability;	/* of the one that has been begun */
+	int			n_open;
+} RnDictated;
+
 /* A continuation that competes for a place in the beam. */
 typedef struct RnCandidate
 {
 	double		score;			/* cumulative log-probability */
+	double		rank;			/* the same without what is dictated */
 	double		log_probability;	/* of the token */
 	int			row;
 	int32_t		id;
-	int			unmet;			/* phrases that would still have to appear */
+	int			share;			/* whom it competes with: those that lack as many phrases, in or between them */
 } RnCandidate;
 
 typedef struct RnSearch
@@ -91,6 +108,8 @@ typedef struct RnSearch
 	int			state_size;		/* integers; 0: no sentence has phrases */
 	int32_t    *states;			/* [max_rows * state_size] see phrases.h */
 	int32_t    *next_states;
+	RnDictated *dictated;		/* [max_rows] */
+	RnDictated *next_dictated;
 
 	/* what rows read, how probable that was and what they grew out of, step after step */
 	int32_t    *ids;			/* [steps_noted * max_rows] */
@@ -179,6 +198,13 @@ extern RnStatus rn_rank_drawn(RnContext *ctx, RnSearch *search, const RnSearchSe
 extern RnStatus rn_rank_demanded(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence,
 								 const RnGroup *group, const rn_real *logits, int *n);
 extern void rn_select_demanded(RnSearch *search, const RnSearchSentence *sentence, int *n);
+
+/* What is dictated when a token of that log-probability has led to a state, and completed a phrase or not (done < 0). */
+extern RnDictated rn_dictated_after(const RnDictated *before, const RnPhrases *phrases, const int32_t *state, int done,
+									double log_probability);
+
+/* Are there answers enough, and will what goes on hardly give better ones? */
+extern int	rn_demanded_is_done(const RnSearch *search, RnGroup *group, int n_candidates);
 
 /* Candidates that one row has at most. */
 extern size_t rn_demanded_of_row(const RnSearch *search, const RnSearchSentence *sentence);

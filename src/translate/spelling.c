@@ -43,6 +43,13 @@ is_opening(uint32_t code)
 		(code >= 0x2018 && code <= 0x201F) || code == 0x2039 || (code >= 0x20A0 && code <= 0x20CF);
 }
 
+/* Attached to a word or an address it may be read as part of it: all but what ends a sentence or a bracket. */
+static int
+is_joining(uint32_t code)
+{
+	return code < 0x80 && code != 0 && !is_of_word(code) && strchr(".,;:!?)]}\"'>", (int) code) == NULL;
+}
+
 /* The byte of a piece such as <0x41>, or -1. */
 static int
 byte_of(const char *piece)
@@ -71,6 +78,8 @@ kinds_of_text(const char *text, size_t size)
 		code = rn_utf8_next(text, size, &at);
 		if (is_first && is_of_word(code))
 			kinds |= RN_PIECE_CONTINUES;
+		if (is_first && is_joining(code))
+			kinds |= RN_PIECE_JOINS;
 	}
 	if (is_opening(code))
 		kinds |= RN_PIECE_OPENS;
@@ -101,9 +110,10 @@ kinds_of_piece(const char *piece)
 	}
 	/* a space opens: what is attached to it is a word of its own */
 	if (strcmp(piece, SPACE) == 0)
-		return RN_PIECE_OPENS;
+		return RN_PIECE_OPENS | RN_PIECE_BEGINS;
 	if (starts_with_space(piece))
-		return kinds_of_text(piece + SPACE_BYTES, strlen(piece) - SPACE_BYTES) & ~(unsigned) RN_PIECE_CONTINUES;
+		return (kinds_of_text(piece + SPACE_BYTES, strlen(piece) - SPACE_BYTES) &
+				~(unsigned) (RN_PIECE_CONTINUES | RN_PIECE_JOINS)) | RN_PIECE_BEGINS;
 	return kinds_of_text(piece, strlen(piece));
 }
 
@@ -118,6 +128,8 @@ rn_spelling_kinds(RnContext *ctx, const RnTokenizer *tokenizer, int vocabulary, 
 	*kinds = calloc(vocabulary, 1);
 	if (*kinds == NULL)
 		return rn_out_of_memory(ctx, vocabulary);
+	/* whatever it stands for, it is attached to what stands before it */
+	(*kinds)[RN_UNKNOWN_ID] = RN_PIECE_CONTINUES | RN_PIECE_JOINS;
 	for (i = RN_UNKNOWN_ID + 1; i < n; i++)
 		(*kinds)[i] = (uint8_t) kinds_of_piece(rn_tokenizer_piece(tokenizer, i));
 	return RN_OK;
