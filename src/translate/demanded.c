@@ -7,11 +7,12 @@
  * Machine Translation"): next to what the model likes, every hypothesis offers
  * the tokens that begin or go on with a phrase, however unlikely, and
  * hypotheses compete only with those that lack as many phrases as they do.
- * Ours differ from the paper's in three ways: what is counted is phrases and
- * not tokens, so that a long one does not spread the beam thin; only numbers of
- * phrases that occur get a share; and a hypothesis never goes where the room
- * that is left would not hold what it still lacks, so that every answer is
- * complete.
+ * Ours differ from the paper's in four ways: what is counted is phrases and
+ * not tokens, so that a long one does not spread the beam thin, and those who
+ * are within a phrase compete apart; what a phrase dictates is not compared
+ * (see RnDictated); only shares that occur get places; and a hypothesis never
+ * goes where the room that is left would not hold what it still lacks, so that
+ * every answer is complete.
  *
  * src/translate/demanded.c
  */
