@@ -42,15 +42,15 @@ is($node->safe_psql('postgres', "SELECT l.loss > f.loss FROM residual_training_l
 # ---- memory ----
 
 # what steps, evaluations and the beam searches of validations take is there before the first kernel runs
-set_environment(CUDAEMU_LAST_ALLOC => 1);
+set_environment($node, CUDAEMU_LAST_ALLOC => 1);
 is(outcome($node, train($node, 'reserved', %shape, device => 'cuda', max_steps => 6, validate_every => 2, validation => 0.05, validation_beam => 3)),
 	'done|', 'nothing asks the GPU for memory once a job has begun');
-set_environment(CUDAEMU_MEMORY => 40);
+set_environment($node, CUDAEMU_MEMORY => 40);
 like(outcome($node, train($node, 'refused', %shape, device => 'cuda', max_steps => 3), 'sqlstate, error_hint'),
 	qr/^failed\|54000\|.*lower batch_tokens.*\|training this model needs more memory than is allowed/, 'too little is refused');
 like($node->safe_psql('postgres', "SELECT error_detail FROM residual_jobs WHERE model = 'refused' ORDER BY job DESC LIMIT 1"),
 	qr/It needs \d+ kB: .* kB are allowed/, 'with numbers');
-set_environment();
+set_environment($node);
 
 # ---- serving: on the CPU, then on the GPU ----
 
