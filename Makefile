@@ -358,6 +358,7 @@ CUDA_SOURCES = \
 	kernels/cuda/pool.cu \
 	kernels/cuda/lane.cu \
 	kernels/cuda/mirror.cu \
+	kernels/cuda/queue.cu \
 	kernels/cuda/product.cu \
 	kernels/cuda/round.cu \
 	kernels/cuda/pointwise.cu \

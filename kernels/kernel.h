@@ -298,7 +298,7 @@ typedef struct RnLossArgs
 	int			rows;
 	int			cols;			/* V */
 	rn_real    *logits;			/* [rows, cols]; becomes its gradient when gradient is set */
-	const int32_t *targets;		/* [rows] */
+	const int32_t *targets;		/* [rows]; -1: the row has no loss, and no gradient */
 	double		smoothing;		/* e */
 	int			variant;
 	int			gradient;
@@ -422,6 +422,7 @@ typedef struct RnKernels
 	int			host_memory;	/* device memory is the host's: nothing need be copied to be read */
 	int			lanes;			/* that may work at once; 0: any number */
 	int			pass_rows;		/* of a pass in training: enough to keep a lane busy */
+	int			pad_rows;		/* passes in training had better have a multiple of so many rows; 0: any number */
 	int			steps_ahead;	/* of training that may be under way before one is waited for; 1: each is */
 	int			rounded_size;	/* bytes of the numbers that products work with, where those are smaller than rn_real; 0 */
 	int			loss_scaling;	/* products have few small numbers: small gradients need a scale */
@@ -454,6 +455,13 @@ typedef struct RnKernels
 	void		(*copy) (RnLane *lane, void *to, const void *from, size_t bytes);
 	void		(*zero) (RnLane *lane, void *memory, size_t bytes);
 	RnStatus	(*synchronize) (RnContext *ctx, RnLane *lane);
+
+	/*
+	 * Between these a device may note what it is asked, and do it in the end or
+	 * when somebody waits: of use where the same follows again and again.
+	 */
+	void		(*note_begin) (RnLane *lane);
+	void		(*note_end) (RnLane *lane);
 
 	/* What is known to have gone wrong, without waiting: memory that was refused, above all. */
 	RnStatus	(*look) (RnContext *ctx, RnLane *lane);

@@ -51,6 +51,7 @@ extern void rn_cpu_copy_in(RnLane *lane, void *device, const void *host, size_t 
 extern void rn_cpu_copy_out(RnLane *lane, void *host, const void *device, size_t bytes);
 extern void rn_cpu_copy(RnLane *lane, void *to, const void *from, size_t bytes);
 extern void rn_cpu_zero(RnLane *lane, void *memory, size_t bytes);
+extern void rn_cpu_at_once(RnLane *lane);
 extern RnStatus rn_cpu_synchronize(RnContext *ctx, RnLane *lane);
 extern void rn_cpu_round(RnLane *lane, size_t n, const rn_real *x, void *rounded);
 extern void rn_cpu_rounded_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,

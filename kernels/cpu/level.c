@@ -39,6 +39,8 @@ description(void)
 	.copy = rn_cpu_copy, \
 	.zero = rn_cpu_zero, \
 	.synchronize = rn_cpu_synchronize, \
+	.note_begin = rn_cpu_at_once, \
+	.note_end = rn_cpu_at_once, \
 	.look = rn_cpu_synchronize, \
 	.round = rn_cpu_round, \
 	.rounded_product = rn_cpu_rounded_product, \

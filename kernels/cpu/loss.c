@@ -6,6 +6,8 @@
  */
 #include "kernels/cpu/cpu.h"
 
+#include <string.h>
+
 #include "kernels/cpu/exp.h"
 #include "kernels/cpu/vector.h"
 
@@ -82,7 +84,7 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 	for (i = 0; i < args->rows; i++)
 	{
 		rn_real    *logits = args->logits + i * cols;
-		rn_real    *target = logits + args->targets[i];
+		rn_real    *target = logits + (args->targets[i] >= 0 ? args->targets[i] : 0);
 		const rn_real maximum = row_maximum(logits, args->cols);
 		const double target_logit = (double) *target - maximum;
 		double		sum_logits;
@@ -91,6 +93,14 @@ rn_cpu_loss(RnLane *lane, const RnLossArgs *args)
 		const double lse = log(sum);	/* less the maximum, as are the logits */
 		const double nll = lse - target_logit;
 
+		if (args->targets[i] < 0)
+		{
+			if (args->row_nll != NULL)
+				args->row_nll[i] = 0;
+			if (args->gradient)
+				memset(logits, 0, cols * sizeof(rn_real));
+			continue;
+		}
 		sums[0] += own * nll + every * (args->cols * lse - sum_logits);
 		sums[1] += nll;
 		if (args->row_nll != NULL)

@@ -102,6 +102,13 @@ rn_cpu_reserve(RnContext *ctx, size_t bytes)
 	return RN_OK;
 }
 
+/* Nothing is noted: all is done when a call returns. */
+void
+rn_cpu_at_once(RnLane *lane)
+{
+	(void) lane;
+}
+
 RnStatus
 rn_cpu_synchronize(RnContext *ctx, RnLane *lane)
 {

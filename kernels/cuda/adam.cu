@@ -41,7 +41,7 @@ __launch_bounds__(RN_WARP) decide_kernel(RnDecideArgs args)
 void
 rn_cuda_decide(RnLane *lane, const RnDecideArgs *args)
 {
-	RN_LAUNCH(decide_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), *args);
+	RN_QUEUE(lane, decide_kernel, 1, RN_WARP, 0, *args);
 	rn_cuda_launched(lane, "decide");
 }
 
@@ -113,6 +113,7 @@ rn_cuda_adam(RnLane *lane, const RnAdamArgs *args)
 
 	if (args->n == 0)
 		return;
+	memset((void *) &a, 0, sizeof(a));
 	a.n = args->n;
 	a.value = args->value;
 	a.gradient = args->gradient;
@@ -126,6 +127,6 @@ rn_cuda_adam(RnLane *lane, const RnAdamArgs *args)
 	a.rest2 = (rn_real) (1.0 - args->beta2);
 	a.weight_decay = args->weight_decay;
 	a.epsilon = (rn_real) args->epsilon;
-	RN_LAUNCH(adam_kernel, rn_blocks(args->n, THREADS), THREADS, 0, rn_lane_stream(lane), a);
+	RN_QUEUE(lane, adam_kernel, rn_blocks(args->n, THREADS), THREADS, 0, a);
 	rn_cuda_launched(lane, "adam");
 }

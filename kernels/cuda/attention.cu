@@ -371,6 +371,7 @@ attention_of(RnLane *lane, const RnAttentionArgs *args, Attention *a, int *most_
 	const RnPacked *keys = args->keys;
 	int			s;
 
+	memset((void *) a, 0, sizeof(*a));
 	*most_queries = *most_keys = 0;
 	for (s = 0; s < queries->n_sentences; s++)
 	{
@@ -385,7 +386,7 @@ attention_of(RnLane *lane, const RnAttentionArgs *args, Attention *a, int *most_
 	a->causal = args->causal;
 	a->scale = (rn_real) args->scale;
 	a->inverse_divisor = (rn_real) (1.0 / args->score_divisor);
-	a->mask = mask_of(&args->dropout);
+	a->mask = mask_of(lane, &args->dropout);
 	a->q = args->q;
 	a->k = args->k;
 	a->v = args->v;
@@ -402,7 +403,7 @@ attention_of(RnLane *lane, const RnAttentionArgs *args, Attention *a, int *most_
 	if (a->mask.on)
 		a->row_ids = (const uint32_t *) rn_lane_upload(lane, queries->row_ids, (size_t) queries->rows * sizeof(uint32_t));
 	return queries->n_sentences > 0 && a->query_offsets != NULL && a->key_offsets != NULL &&
-		(!a->mask.on || a->row_ids != NULL);
+		(!a->mask.on || (a->row_ids != NULL && a->mask.step != NULL));
 }
 
 void
@@ -420,8 +421,7 @@ rn_cuda_attention_forward(RnLane *lane, const RnAttentionArgs *args)
 	if (a.p == NULL)
 		return;
 	a.tiles = (int) rn_blocks((size_t) most_queries, ROWS);
-	RN_LAUNCH(attention_forward_kernel, dim3((unsigned) (a.tiles * args->queries->n_sentences), (unsigned) a.heads), THREADS, 0,
-			  rn_lane_stream(lane), a);
+	RN_QUEUE(lane, attention_forward_kernel, dim3((unsigned) (a.tiles * args->queries->n_sentences), (unsigned) a.heads), THREADS, 0, a);
 	rn_cuda_launched(lane, "attention_forward");
 }
 
@@ -593,11 +593,9 @@ rn_cuda_attention_backward(RnLane *lane, const RnAttentionArgs *args)
 		return;
 	a.tiles = (int) rn_blocks((size_t) most_queries, ROWS);
 	if (a.tiles > 0)
-		RN_LAUNCH(attention_query_kernel, dim3((unsigned) (a.tiles * n_sentences), (unsigned) a.heads), THREADS, 0,
-				  rn_lane_stream(lane), a);
+		RN_QUEUE(lane, attention_query_kernel, dim3((unsigned) (a.tiles * n_sentences), (unsigned) a.heads), THREADS, 0, a);
 	a.tiles = (int) rn_blocks((size_t) most_keys, ROWS);
 	if (a.tiles > 0)
-		RN_LAUNCH(attention_key_kernel, dim3((unsigned) (a.tiles * n_sentences), (unsigned) a.heads), THREADS, 0,
-				  rn_lane_stream(lane), a);
+		RN_QUEUE(lane, attention_key_kernel, dim3((unsigned) (a.tiles * n_sentences), (unsigned) a.heads), THREADS, 0, a);
 	rn_cuda_launched(lane, "attention_backward");
 }

@@ -64,6 +64,5 @@ void
 column_add(RnLane *lane, const ColumnSums *sums)
 {
 	if (sums->n > 0)
-		RN_LAUNCH(column_add_kernel, dim3(rn_blocks((size_t) sums->cols, THREADS), (unsigned) sums->n), THREADS, 0,
-				  rn_lane_stream(lane), *sums);
+		RN_QUEUE(lane, column_add_kernel, dim3(rn_blocks((size_t) sums->cols, THREADS), (unsigned) sums->n), THREADS, 0, *sums);
 }

@@ -36,7 +36,7 @@ typedef struct ColumnSums
 static inline void
 column_begin(ColumnSums *sums, int cols)
 {
-	sums->n = 0;
+	memset((void *) sums, 0, sizeof(*sums));
 	sums->cols = cols;
 	sums->length = 0;
 }

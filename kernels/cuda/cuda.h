@@ -16,6 +16,7 @@
 #define RN_CUDA_H
 
 #include "kernels/cuda/language.h"
+#include "kernels/cuda/queue.h"
 
 extern "C"
 {
@@ -40,6 +41,8 @@ struct RnLane
 	struct RnMirror *uploads;	/* the host's arrays */
 	struct RnMirror *results;	/* what the host waits for */
 	struct RnStaging *staging;	/* pinned memory for copies */
+	uint32_t	number;			/* the last one asked for */
+	struct RnQueue *queue;		/* commands not yet done; NULL before the lane first gathers */
 	size_t		refused;		/* bytes that could not be had; told by synchronize, once */
 	cudaError_t failed;			/* the first error; told by synchronize from then on */
 	const char *failed_at;		/* what was being done */
@@ -85,10 +88,18 @@ rn_lane_integers(RnLane *lane, const int32_t *host, size_t n)
 	return (const int32_t *) rn_lane_upload(lane, host, n * sizeof(int32_t));
 }
 
+/* One number, for kernels whose launches must not depend on it. */
+extern const uint32_t *rn_lane_number(RnLane *lane, uint32_t number);
+
 /* mirror.cu: device memory for a result that synchronize brings to the host; NULL as above. */
 extern void *rn_lane_result(RnLane *lane, void *host, size_t bytes);
 
+/* mirror.cu: for queue.cu.  A list that begins; the arrays of one that is handed over. */
+extern void rn_lane_uploads_turn(RnLane *lane);
+extern void rn_lane_uploads_send(RnLane *lane);
+
 /* mirror.cu: for lane.cu. */
+extern cudaError_t rn_lane_mirrors_create(RnLane *lane);
 extern bool rn_lane_uploads_abound(const RnLane *lane);
 extern void rn_lane_uploads_settled(RnLane *lane);
 extern void rn_lane_results_fetch(RnLane *lane);
@@ -128,6 +139,8 @@ extern void rn_cuda_copy(RnLane *lane, void *to, const void *from, size_t bytes)
 extern void rn_cuda_zero(RnLane *lane, void *memory, size_t bytes);
 extern RnStatus rn_cuda_synchronize(RnContext *ctx, RnLane *lane);
 extern RnStatus rn_cuda_look(RnContext *ctx, RnLane *lane);
+extern void rn_cuda_note_begin(RnLane *lane);
+extern void rn_cuda_note_end(RnLane *lane);
 
 /* one file each: product, sum, pointwise, norm, embed, attention, decode, loss, gather, top_k, adam */
 extern void rn_cuda_product(RnLane *lane, int transpose_a, int transpose_b, int m, int n, int k,

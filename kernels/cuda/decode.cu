@@ -163,6 +163,6 @@ rn_cuda_attention_step(RnLane *lane, const RnAttentionStepArgs *args)
 	}
 	if (s.first == NULL || s.count == NULL || (args->list != NULL && s.list == NULL))
 		return;
-	RN_LAUNCH(attention_step_kernel, dim3((unsigned) rows, (unsigned) s.heads), THREADS, shared, rn_lane_stream(lane), s);
+	RN_QUEUE(lane, attention_step_kernel, dim3((unsigned) rows, (unsigned) s.heads), THREADS, shared, s);
 	rn_cuda_launched(lane, "attention_step");
 }

@@ -18,6 +18,9 @@
 /* Of training: so many waits are saved, and what a step was like is known so much later. */
 #define STEPS_AHEAD	16
 
+/* Passes whose rows are multiples of this have few shapes, and are repeated as graphs (queue.h). */
+#define PAD_ROWS	512
+
 /* The device that this process opened. */
 static int	opened = -1;
 static char description[160];
@@ -87,6 +90,7 @@ make_table(void)
 	table.lanes = 1;
 	table.pass_rows = 8192;
 	table.steps_ahead = STEPS_AHEAD;
+	table.pad_rows = PAD_ROWS;
 	table.name = "cuda";
 	table.description = describe_device;
 	table.lane_create = rn_cuda_lane_create;
@@ -102,6 +106,8 @@ make_table(void)
 	table.zero = rn_cuda_zero;
 	table.synchronize = rn_cuda_synchronize;
 	table.look = rn_cuda_look;
+	table.note_begin = rn_cuda_note_begin;
+	table.note_end = rn_cuda_note_end;
 	table.product = rn_cuda_product;
 	table.round = rn_cuda_round;
 	table.rounded_product = rn_cuda_rounded_product;

@@ -44,12 +44,12 @@ embedding_of(RnLane *lane, const RnEmbeddingArgs *args, Embedding *e)
 	e->y = args->y;
 	e->dy = args->dy;
 	e->dtable = args->dtable;
-	e->mask = mask_of(&args->dropout);
 	if (args->rows <= 0 || args->cols <= 0)
 		return 0;
+	e->mask = mask_of(lane, &args->dropout);
 	if (e->mask.on)
 		e->row_ids = (const uint32_t *) rn_lane_upload(lane, args->row_ids, rows * sizeof(uint32_t));
-	return !e->mask.on || e->row_ids != NULL;
+	return !e->mask.on || (e->row_ids != NULL && e->mask.step != NULL);
 }
 
 static __global__ void
@@ -102,20 +102,23 @@ rn_cuda_embedding_forward(RnLane *lane, const RnEmbeddingArgs *args)
 		e.positions = rn_lane_integers(lane, args->positions, (size_t) args->rows);
 	if (e.ids == NULL || (args->position_table != NULL && e.positions == NULL))
 		return;
-	RN_LAUNCH(embedding_forward_kernel, rn_blocks((size_t) e.rows, RN_ROW_WARPS), dim3(RN_WARP, RN_ROW_WARPS), 0,
-			  rn_lane_stream(lane), e);
+	RN_QUEUE(lane, embedding_forward_kernel, rn_blocks((size_t) e.rows, RN_ROW_WARPS), dim3(RN_WARP, RN_ROW_WARPS), 0, e);
 	rn_cuda_launched(lane, "embedding_forward");
 }
 
 /* ---- backward ---- */
 
-/* Rows grouped by id, each group in order: group g has rows order[starts[g]] .. order[starts[g + 1] - 1]. */
+/*
+ * Rows grouped by id, each group in order: group g has rows order[starts[g]]
+ * .. order[starts[g + 1] - 1].  How many groups there are only the device
+ * looks up, so that launches depend on the number of rows alone.
+ */
 typedef struct Groups
 {
-	int			n;
-	int32_t    *order;			/* [rows] */
+	int32_t    *n;				/* [1] */
 	int32_t    *starts;			/* [rows + 1] */
-	int32_t    *memory;
+	int32_t    *order;			/* [rows] */
+	size_t		length;			/* of all together, n first */
 } Groups;
 
 static int
@@ -134,16 +137,16 @@ group_rows(const RnEmbeddingArgs *args, Groups *groups)
 	int			n = 0;
 	int			i;
 
-	groups->n = 0;
-	groups->memory = (int32_t *) malloc((2 * (size_t) args->rows + 1) * sizeof(int32_t));
-	if (keys == NULL || groups->memory == NULL)
+	groups->length = 2 * (size_t) args->rows + 2;
+	groups->n = (int32_t *) calloc(groups->length, sizeof(int32_t));
+	if (keys == NULL || groups->n == NULL)
 	{
 		free(keys);
-		free(groups->memory);
+		free(groups->n);
 		return 0;
 	}
-	groups->order = groups->memory;
-	groups->starts = groups->memory + args->rows;
+	groups->starts = groups->n + 1;
+	groups->order = groups->starts + args->rows + 1;
 	for (i = 0; i < args->rows; i++)
 		if (args->ids[i] != args->pad_id)
 			keys[n++] = (uint64_t) args->ids[i] << 32 | (uint32_t) i;
@@ -152,17 +155,19 @@ group_rows(const RnEmbeddingArgs *args, Groups *groups)
 	{
 		groups->order[i] = (int32_t) (uint32_t) keys[i];
 		if (i == 0 || keys[i] >> 32 != keys[i - 1] >> 32)
-			groups->starts[groups->n++] = i;
+			groups->starts[(*groups->n)++] = i;
 	}
-	groups->starts[groups->n] = n;
+	groups->starts[*groups->n] = n;
 	free(keys);
 	return 1;
 }
 
 /* dtable[id] += scale mask dy: a warp has a group, and 128 columns. */
 static __global__ void
-__launch_bounds__(RN_ROW_WARPS * RN_WARP) embedding_backward_kernel(Embedding e, int n_groups, const int32_t *order, const int32_t *starts)
+__launch_bounds__(RN_ROW_WARPS * RN_WARP) embedding_backward_kernel(Embedding e, const int32_t *n_groups)
 {
+	const int32_t *starts = n_groups + 1;
+	const int32_t *order = starts + e.rows + 1;
 	const int	group = blockIdx.x * RN_ROW_WARPS + threadIdx.y;
 	const int	block = blockIdx.y;
 	const int	lane = threadIdx.x;
@@ -172,7 +177,7 @@ __launch_bounds__(RN_ROW_WARPS * RN_WARP) embedding_backward_kernel(Embedding e,
 	int			k;
 	int			i;
 
-	if (group >= n_groups)
+	if (group >= *n_groups)
 		return;
 	for (k = starts[group]; k < starts[group + 1]; k++)
 	{
@@ -203,8 +208,7 @@ __launch_bounds__(RN_ROW_WARPS * RN_WARP) embedding_backward_kernel(Embedding e,
 void
 rn_cuda_embedding_backward(RnLane *lane, const RnEmbeddingArgs *args)
 {
-	const int32_t *order;
-	const int32_t *starts;
+	const int32_t *device;
 	Groups		groups;
 	Embedding	e;
 
@@ -216,14 +220,13 @@ rn_cuda_embedding_backward(RnLane *lane, const RnEmbeddingArgs *args)
 		return;
 	}
 	e.ids = rn_lane_integers(lane, args->ids, (size_t) args->rows);
-	order = rn_lane_integers(lane, groups.order, (size_t) groups.starts[groups.n]);
-	starts = rn_lane_integers(lane, groups.starts, (size_t) groups.n + 1);
-	if (groups.n > 0 && e.ids != NULL && order != NULL && starts != NULL)
+	device = rn_lane_integers(lane, groups.n, groups.length);
+	if (e.ids != NULL && device != NULL)
 	{
-		RN_LAUNCH(embedding_backward_kernel,
-				  dim3(rn_blocks((size_t) groups.n, RN_ROW_WARPS), rn_blocks((size_t) e.cols, RN_MASK_COLUMNS)),
-				  dim3(RN_WARP, RN_ROW_WARPS), 0, rn_lane_stream(lane), e, groups.n, order, starts);
+		RN_QUEUE(lane, embedding_backward_kernel,
+				  dim3(rn_blocks((size_t) e.rows, RN_ROW_WARPS), rn_blocks((size_t) e.cols, RN_MASK_COLUMNS)),
+				  dim3(RN_WARP, RN_ROW_WARPS), 0, e, device);
 		rn_cuda_launched(lane, "embedding_backward");
 	}
-	free(groups.memory);
+	free(groups.n);
 }

@@ -60,6 +60,6 @@ rn_cuda_gather(RnLane *lane, const RnGatherArgs *args)
 	g.list = rn_lane_integers(lane, args->list, listed);
 	if (g.first == NULL || g.count == NULL || g.list == NULL)
 		return;
-	RN_LAUNCH(gather_kernel, (unsigned) rows, rn_row_threads(args->cols, THREADS), 0, rn_lane_stream(lane), g);
+	RN_QUEUE(lane, gather_kernel, (unsigned) rows, rn_row_threads(args->cols, THREADS), 0, g);
 	rn_cuda_launched(lane, "gather");
 }

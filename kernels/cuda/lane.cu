@@ -66,6 +66,7 @@ rn_cuda_synchronize(RnContext *ctx, RnLane *lane)
 {
 	cudaError_t error;
 
+	rn_queue_flush(lane);
 	rn_lane_results_fetch(lane);
 	error = cudaStreamSynchronize(rn_lane_stream(lane));
 	rn_cuda_ok(lane, error, "waiting for the GPU");
@@ -141,6 +142,7 @@ resize_scratch(RnLane *lane, size_t size)
 {
 	void	   *scratch;
 
+	rn_queue_flush(lane);
 	if (lane->failed != cudaSuccess || !rn_cuda_ok(lane, cudaStreamSynchronize(rn_lane_stream(lane)), "growing scratch"))
 		return NULL;
 	if (lane->scratch != NULL)
@@ -222,6 +224,8 @@ rn_cuda_lane_create(RnContext *ctx, RnLane **result)
 	rn_cuda_bind();
 	error = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
 	if (error == cudaSuccess)
+		error = rn_lane_mirrors_create(lane);
+	if (error == cudaSuccess)
 		error = cudaMallocHost((void **) &staging->host, 2 * HALF);
 	if (error == cudaSuccess)
 		error = cudaEventCreateWithFlags(&staging->done[0], cudaEventDisableTiming);
@@ -258,6 +262,7 @@ rn_cuda_lane_free(RnLane *lane)
 	if (lane->stream != NULL)
 		cudaStreamSynchronize(rn_lane_stream(lane));
 	free_staging(lane->staging);
+	rn_queue_free(lane);
 	rn_mirror_free(lane->uploads);
 	rn_mirror_free(lane->results);
 	if (lane->scratch != NULL)
@@ -298,6 +303,7 @@ rn_cuda_copy_in(RnLane *lane, void *device, const void *host, size_t bytes)
 {
 	size_t		done;
 
+	rn_queue_flush(lane);
 	for (done = 0; done < bytes; done += HALF)
 	{
 		const size_t some = bytes - done < HALF ? bytes - done : HALF;
@@ -314,22 +320,47 @@ rn_cuda_copy_in(RnLane *lane, void *device, const void *host, size_t bytes)
 void
 rn_cuda_copy_out(RnLane *lane, void *host, const void *device, size_t bytes)
 {
+	rn_queue_flush(lane);
 	if (bytes > 0)
 		rn_cuda_ok(lane, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, rn_lane_stream(lane)),
 				   "copying from the GPU");
 }
 
+/* Bytes on the device, from there or 0. */
+typedef struct Fill
+{
+	void	   *to;
+	const void *from;
+	size_t		bytes;
+} Fill;
+
+static void
+copy_now(RnLane *lane, const Fill *fill)
+{
+	rn_cuda_ok(lane, cudaMemcpyAsync(fill->to, fill->from, fill->bytes, cudaMemcpyDeviceToDevice, rn_lane_stream(lane)),
+			   "copying on the GPU");
+}
+
+static void
+zero_now(RnLane *lane, const Fill *fill)
+{
+	rn_cuda_ok(lane, cudaMemsetAsync(fill->to, 0, fill->bytes, rn_lane_stream(lane)), "clearing memory");
+}
+
 void
 rn_cuda_copy(RnLane *lane, void *to, const void *from, size_t bytes)
 {
+	const Fill	fill = {to, from, bytes};
+
 	if (bytes > 0 && to != from)
-		rn_cuda_ok(lane, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, rn_lane_stream(lane)),
-				   "copying on the GPU");
+		rn_queue_do(lane, copy_now, fill);
 }
 
 void
 rn_cuda_zero(RnLane *lane, void *memory, size_t bytes)
 {
+	const Fill	fill = {memory, NULL, bytes};
+
 	if (bytes > 0)
-		rn_cuda_ok(lane, cudaMemsetAsync(memory, 0, bytes, rn_lane_stream(lane)), "clearing memory");
+		rn_queue_do(lane, zero_now, fill);
 }

@@ -30,6 +30,10 @@
 #define RN_LAUNCH(kernel, grid, block, shared, stream, ...) \
 	kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 
+/* The same with a name for reports, where the kernel is a variable. */
+#define RN_LAUNCH_NAMED(name, kernel, grid, block, shared, stream, ...) \
+	RN_LAUNCH(kernel, grid, block, shared, stream, __VA_ARGS__)
+
 /* type name[n] in shared memory; first in a function's body */
 #define RN_SHARED(type, name, n)	__shared__ type name[n]
 

@@ -39,7 +39,7 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 	RN_SHARED(rn_real, maxima, RN_WARP);
 	rn_real    *logits = l.logits + (size_t) blockIdx.x * l.cols;
 	const int	target = l.targets[blockIdx.x];
-	const rn_real at_target = logits[target];
+	const rn_real at_target = logits[target >= 0 ? target : 0];
 	rn_real		maximum = logits[0];
 	double		sum = 0.0;
 	double		sum_logits = 0.0;
@@ -60,9 +60,9 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 	if (threadIdx.x == 0)
 	{
 		const double lse = log(sum);	/* less the maximum, as are the logits */
-		const double nll = lse - ((double) at_target - maximum);
+		const double nll = target >= 0 ? lse - ((double) at_target - maximum) : 0.0;
 
-		l.row_losses[2 * blockIdx.x] = l.own * nll + l.every * (l.cols * lse - sum_logits);
+		l.row_losses[2 * blockIdx.x] = target >= 0 ? l.own * nll + l.every * (l.cols * lse - sum_logits) : 0.0;
 		l.row_losses[2 * blockIdx.x + 1] = nll;
 		if (l.row_nll != NULL)
 			l.row_nll[blockIdx.x] = (rn_real) nll;
@@ -75,7 +75,7 @@ __launch_bounds__(THREADS) loss_kernel(Loss l)
 		const rn_real own = (rn_real) (scale * l.own);
 
 		for (j = threadIdx.x; j < l.cols; j += blockDim.x)
-			logits[j] = factor * exp(logits[j] - maximum) - less - (j == target ? own : 0);
+			logits[j] = target >= 0 ? factor * exp(logits[j] - maximum) - less - (j == target ? own : 0) : 0;
 	}
 }
 
@@ -107,6 +107,7 @@ rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 
 	if (args->rows <= 0 || args->cols <= 0)
 		return;
+	memset((void *) &l, 0, sizeof(l));
 	l.cols = args->cols;
 	l.logits = args->logits;
 	l.every = args->variant == 0 ? (args->cols > 1 ? args->smoothing / (args->cols - 1.0) : 0.0) :
@@ -120,8 +121,8 @@ rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 	l.row_losses = (double *) rn_lane_scratch(lane, 2 * (size_t) args->rows * sizeof(double));
 	if (l.targets == NULL || l.row_losses == NULL)
 		return;
-	RN_LAUNCH(loss_kernel, (unsigned) args->rows, rn_row_threads(args->cols, THREADS), 0, rn_lane_stream(lane), l);
+	RN_QUEUE(lane, loss_kernel, (unsigned) args->rows, rn_row_threads(args->cols, THREADS), 0, l);
 	if (args->sums != NULL)
-		RN_LAUNCH(loss_end_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), args->rows, l.row_losses, args->sums);
+		RN_QUEUE(lane, loss_end_kernel, 1, RN_WARP, 0, args->rows, l.row_losses, args->sums);
 	rn_cuda_launched(lane, "loss");
 }

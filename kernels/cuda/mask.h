@@ -20,24 +20,24 @@
 /* A site's dropout as kernels want it. */
 typedef struct Mask
 {
+	const uint32_t *step;		/* on the device: it is another one each time */
 	int			on;
 	uint32_t	key0;
 	uint32_t	key1;
-	uint32_t	step;
 	uint32_t	site;
 	uint32_t	threshold;		/* halves below this are dropped */
 	rn_real		scale;			/* 1 / (1 - rate) */
 } Mask;
 
 static inline Mask
-mask_of(const RnDropout *dropout)
+mask_of(RnLane *lane, const RnDropout *dropout)
 {
 	Mask		mask;
 
 	mask.on = dropout->rate > 0.0;
+	mask.step = mask.on ? rn_lane_number(lane, dropout->step) : NULL;
 	mask.key0 = (uint32_t) dropout->seed;
 	mask.key1 = (uint32_t) (dropout->seed >> 32) ^ (uint32_t) RN_RANDOM_DROPOUT << 24;
-	mask.step = dropout->step;
 	mask.site = dropout->site;
 	mask.threshold = rn_dropout_threshold(dropout);
 	mask.scale = (rn_real) (1.0 / (1.0 - dropout->rate));
@@ -51,7 +51,7 @@ mask_words(const Mask &mask, uint32_t site, uint32_t row, uint32_t counter, uint
 	uint32_t	c0 = counter;
 	uint32_t	c1 = row;
 	uint32_t	c2 = site;
-	uint32_t	c3 = mask.step;
+	uint32_t	c3 = *mask.step;
 	uint32_t	k0 = mask.key0;
 	uint32_t	k1 = mask.key1;
 	int			round;

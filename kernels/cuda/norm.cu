@@ -37,6 +37,7 @@ norm_of(const RnNormArgs *args)
 {
 	Norm		n;
 
+	memset((void *) &n, 0, sizeof(n));
 	n.rows = args->rows;
 	n.cols = args->cols;
 	n.x = args->x;
@@ -113,13 +114,13 @@ rn_cuda_norm_forward(RnLane *lane, const RnNormArgs *args)
 	switch (row_blocks_of(n.cols))
 	{
 		case 4:
-			RN_LAUNCH((norm_forward_kernel<4>), blocks, threads, 0, rn_lane_stream(lane), n);
+			RN_QUEUE(lane, (norm_forward_kernel<4>), blocks, threads, 0, n);
 			break;
 		case 8:
-			RN_LAUNCH((norm_forward_kernel<8>), blocks, threads, 0, rn_lane_stream(lane), n);
+			RN_QUEUE(lane, (norm_forward_kernel<8>), blocks, threads, 0, n);
 			break;
 		default:
-			RN_LAUNCH((norm_forward_kernel<0>), blocks, threads, 0, rn_lane_stream(lane), n);
+			RN_QUEUE(lane, (norm_forward_kernel<0>), blocks, threads, 0, n);
 	}
 	rn_cuda_launched(lane, "norm_forward");
 }
@@ -184,7 +185,7 @@ rn_cuda_norm_backward(RnLane *lane, const RnNormArgs *args)
 	n.shift_sum = column_want(&sums, args->dshift, args->cols);
 	if (!column_plan(lane, &sums, args->rows))
 		return;
-	RN_LAUNCH(norm_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, rn_lane_stream(lane), n, sums);
+	RN_QUEUE(lane, norm_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, n, sums);
 	column_add(lane, &sums);
 	rn_cuda_launched(lane, "norm_backward");
 }

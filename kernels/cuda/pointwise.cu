@@ -43,6 +43,7 @@ typedef struct Activation
 static int
 activation_of(RnLane *lane, const RnActivationArgs *args, int needs_mask, Activation *a)
 {
+	memset((void *) a, 0, sizeof(*a));
 	a->rows = args->rows;
 	a->cols = args->cols;
 	a->x = args->x;
@@ -55,13 +56,13 @@ activation_of(RnLane *lane, const RnActivationArgs *args, int needs_mask, Activa
 	a->accumulate = args->accumulate;
 	a->scale = (rn_real) (1.0 / (1.0 - args->dropout.rate));
 	a->bias_sum = -1;
-	a->mask = mask_of(&args->dropout);
-	a->mask.on &= needs_mask;
 	if (args->rows <= 0 || args->cols <= 0)
 		return 0;
+	a->mask = mask_of(lane, &args->dropout);
+	a->mask.on &= needs_mask;
 	if (a->mask.on)
 		a->row_ids = (const uint32_t *) rn_lane_upload(lane, args->row_ids, (size_t) args->rows * sizeof(uint32_t));
-	return !a->mask.on || a->row_ids != NULL;
+	return !a->mask.on || (a->row_ids != NULL && a->mask.step != NULL);
 }
 
 template <int KIND> static __global__ void
@@ -116,9 +117,9 @@ rn_cuda_activation_forward(RnLane *lane, const RnActivationArgs *args)
 	if (!activation_of(lane, args, 1, &a))
 		return;
 	if (args->kind == RN_RELU)
-		RN_LAUNCH((activation_forward_kernel<RN_RELU>), blocks, threads, 0, rn_lane_stream(lane), a);
+		RN_QUEUE(lane, (activation_forward_kernel<RN_RELU>), blocks, threads, 0, a);
 	else
-		RN_LAUNCH((activation_forward_kernel<RN_GELU>), blocks, threads, 0, rn_lane_stream(lane), a);
+		RN_QUEUE(lane, (activation_forward_kernel<RN_GELU>), blocks, threads, 0, a);
 	rn_cuda_launched(lane, "activation_forward");
 }
 
@@ -186,9 +187,9 @@ rn_cuda_activation_backward(RnLane *lane, const RnActivationArgs *args)
 	if (!column_plan(lane, &sums, args->rows))
 		return;
 	if (args->kind == RN_RELU)
-		RN_LAUNCH((activation_backward_kernel<RN_RELU>), sums.blocks, threads, sums.shared, rn_lane_stream(lane), a, sums);
+		RN_QUEUE(lane, (activation_backward_kernel<RN_RELU>), sums.blocks, threads, sums.shared, a, sums);
 	else
-		RN_LAUNCH((activation_backward_kernel<RN_GELU>), sums.blocks, threads, sums.shared, rn_lane_stream(lane), a, sums);
+		RN_QUEUE(lane, (activation_backward_kernel<RN_GELU>), sums.blocks, threads, sums.shared, a, sums);
 	column_add(lane, &sums);
 	rn_cuda_launched(lane, "activation_backward");
 }

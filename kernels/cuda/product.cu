@@ -322,17 +322,27 @@ alignment(const void *at)
 	return (uint32_t) (place & -place);
 }
 
-static void
-run(RnLane *lane, const Shape *shape, double alpha, const void *a, const void *b, const rn_real *bias,
-	double beta, rn_real *c)
+/* A product as a command. */
+typedef struct Product
 {
-	void	   *workspace = rn_lane_scratch(lane, workspace_size);
+	const Precision *precision;	/* a list with another one is another list */
+	Shape		shape;
+	double		alpha;
+	double		beta;
+	const void *a;
+	const void *b;
+	const rn_real *bias;
+	rn_real    *c;
+	void	   *workspace;
+} Product;
+
+static void
+multiply_now(RnLane *lane, const Product *p)
+{
 	cublasStatus_t status;
 
-	if (workspace == NULL)
-		return;
 	pthread_mutex_lock(&lock);
-	status = multiply(lane, shape, alpha, a, b, bias, beta, c, workspace);
+	status = multiply(lane, &p->shape, p->alpha, p->a, p->b, p->bias, p->beta, p->c, p->workspace);
 	pthread_mutex_unlock(&lock);
 	if (status != CUBLAS_STATUS_SUCCESS)
 		rn_cuda_ok(lane, cudaErrorLaunchFailure, "a product of cuBLASLt");
@@ -340,12 +350,31 @@ run(RnLane *lane, const Shape *shape, double alpha, const void *a, const void *b
 }
 
 static void
+run(RnLane *lane, const Shape *shape, double alpha, const void *a, const void *b, const rn_real *bias,
+	double beta, rn_real *c)
+{
+	Product		p;
+
+	memset((void *) &p, 0, sizeof(p));
+	p.precision = precision;
+	p.shape = *shape;
+	p.alpha = alpha;
+	p.beta = beta;
+	p.a = a;
+	p.b = b;
+	p.bias = bias;
+	p.c = c;
+	p.workspace = rn_lane_scratch(lane, workspace_size);
+	if (p.workspace != NULL)
+		rn_queue_do(lane, multiply_now, p);
+}
+
+static void
 nothing(RnLane *lane, int m, int n, const rn_real *bias, double beta, rn_real *c, int ldc)
 {
 	const unsigned rows = rn_blocks((size_t) m, 32);
 
-	RN_LAUNCH(nothing_kernel, dim3(rn_blocks((size_t) n, 32), rows < 65535 ? rows : 65535), dim3(32, 8), 0,
-			  rn_lane_stream(lane), m, n, bias, (rn_real) beta, c, ldc);
+	RN_QUEUE(lane, nothing_kernel, dim3(rn_blocks((size_t) n, 32), rows < 65535 ? rows : 65535), dim3(32, 8), 0, m, n, bias, (rn_real) beta, c, ldc);
 	rn_cuda_launched(lane, "product of nothing");
 }
 

@@ -52,6 +52,7 @@ typedef struct Residual
 static int
 residual_of(RnLane *lane, const RnResidualArgs *args, Residual *r)
 {
+	memset((void *) r, 0, sizeof(*r));
 	r->rows = args->rows;
 	r->cols = args->cols;
 	r->shortcut = args->shortcut;
@@ -75,13 +76,13 @@ residual_of(RnLane *lane, const RnResidualArgs *args, Residual *r)
 	r->dbranch = args->dbranch;
 	r->accumulate_shortcut = args->accumulate_shortcut;
 	r->accumulate_branch = args->accumulate_branch;
-	r->mask = mask_of(&args->dropout);
 	r->row_ids = NULL;
 	if (args->rows <= 0 || args->cols <= 0)
 		return 0;
+	r->mask = mask_of(lane, &args->dropout);
 	if (r->mask.on)
 		r->row_ids = (const uint32_t *) rn_lane_upload(lane, args->row_ids, (size_t) args->rows * sizeof(uint32_t));
-	return !r->mask.on || r->row_ids != NULL;
+	return !r->mask.on || (r->row_ids != NULL && r->mask.step != NULL);
 }
 
 /* ---- forward ---- */
@@ -169,13 +170,13 @@ rn_cuda_residual_forward(RnLane *lane, const RnResidualArgs *args)
 	switch (row_blocks_of(r.cols))
 	{
 		case 4:
-			RN_LAUNCH((residual_forward_kernel<4>), blocks, threads, 0, rn_lane_stream(lane), r);
+			RN_QUEUE(lane, (residual_forward_kernel<4>), blocks, threads, 0, r);
 			break;
 		case 8:
-			RN_LAUNCH((residual_forward_kernel<8>), blocks, threads, 0, rn_lane_stream(lane), r);
+			RN_QUEUE(lane, (residual_forward_kernel<8>), blocks, threads, 0, r);
 			break;
 		default:
-			RN_LAUNCH((residual_forward_kernel<0>), blocks, threads, 0, rn_lane_stream(lane), r);
+			RN_QUEUE(lane, (residual_forward_kernel<0>), blocks, threads, 0, r);
 	}
 	rn_cuda_launched(lane, "residual_forward");
 }
@@ -295,7 +296,7 @@ rn_cuda_residual_backward(RnLane *lane, const RnResidualArgs *args)
 	r.gate_sum = column_want(&sums, args->dgate, 1);
 	if (!column_plan(lane, &sums, args->rows))
 		return;
-	RN_LAUNCH(residual_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, rn_lane_stream(lane), r, sums);
+	RN_QUEUE(lane, residual_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, r, sums);
 	column_add(lane, &sums);
 	rn_cuda_launched(lane, "residual_backward");
 }

@@ -62,8 +62,8 @@ rn_cuda_round(RnLane *lane, size_t n, const rn_real *x, void *rounded)
 	if (n == 0)
 		return;
 	if (rn_product_rounding() == RN_ROUND_FLOAT16)
-		RN_LAUNCH(round_kernel<true>, blocks, THREADS, 0, rn_lane_stream(lane), n, x, (uint16_t *) rounded);
+		RN_QUEUE(lane, round_kernel<true>, blocks, THREADS, 0, n, x, (uint16_t *) rounded);
 	else
-		RN_LAUNCH(round_kernel<false>, blocks, THREADS, 0, rn_lane_stream(lane), n, x, (uint16_t *) rounded);
+		RN_QUEUE(lane, round_kernel<false>, blocks, THREADS, 0, n, x, (uint16_t *) rounded);
 	rn_cuda_launched(lane, "round");
 }

@@ -38,7 +38,7 @@ add(RnLane *lane, size_t n, double alpha, const rn_real *weight, const rn_real *
 {
 	if (n == 0)
 		return;
-	RN_LAUNCH(scaled_add_kernel, rn_blocks(n, THREADS * EACH), THREADS, 0, rn_lane_stream(lane), n, (rn_real) alpha, weight,
+	RN_QUEUE(lane, scaled_add_kernel, rn_blocks(n, THREADS * EACH), THREADS, 0, n, (rn_real) alpha, weight,
 			  x, (rn_real) beta, y);
 	rn_cuda_launched(lane, "scaled_add");
 }
@@ -98,8 +98,8 @@ dot(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, double *total, r
 	if (partial == NULL)
 		return;
 	if (blocks > 0)
-		RN_LAUNCH(dot_kernel, blocks, THREADS, 0, rn_lane_stream(lane), n, x, y, partial);
-	RN_LAUNCH(dot_end_kernel, 1, RN_WARP, 0, rn_lane_stream(lane), (int) blocks, partial, total, number);
+		RN_QUEUE(lane, dot_kernel, blocks, THREADS, 0, n, x, y, partial);
+	RN_QUEUE(lane, dot_end_kernel, 1, RN_WARP, 0, (int) blocks, partial, total, number);
 	rn_cuda_launched(lane, "dot");
 }
 
@@ -141,7 +141,7 @@ rn_cuda_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int l
 	column_want(&sums, dbias, cols);
 	if (!column_plan(lane, &sums, rows))
 		return;
-	RN_LAUNCH(bias_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, rn_lane_stream(lane), rows, cols,
+	RN_QUEUE(lane, bias_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, rows, cols,
 			  dy, lddy, sums);
 	column_add(lane, &sums);
 	rn_cuda_launched(lane, "bias_backward");

@@ -139,7 +139,7 @@ rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, co
 	device_scores = (rn_real *) rn_lane_result(lane, scores, n * sizeof(rn_real));
 	if (device_ids == NULL || device_scores == NULL)
 		return;
-	RN_LAUNCH(top_k_kernel, (unsigned) rows, rn_row_threads(cols, THREADS), 0, rn_lane_stream(lane), cols, logits, k, banned_device, n_banned,
+	RN_QUEUE(lane, top_k_kernel, (unsigned) rows, rn_row_threads(cols, THREADS), 0, cols, logits, k, banned_device, n_banned,
 			  device_ids, device_scores);
 	rn_cuda_launched(lane, "top_k");
 }

@@ -198,6 +198,8 @@ typedef struct RnLoss
 	int64_t		tokens;
 } RnLoss;
 
+#define RN_NO_TARGET	(-1)
+
 /*
  * Label-smoothed cross-entropy of x W^T against targets, in chunks of rows so
  * that the logits never exist whole.  The objective is gradient_scale *
@@ -207,7 +209,7 @@ typedef struct RnCrossEntropy
 {
 	RnTensor   *x;
 	const RnParam *weight;		/* [vocabulary, cols of x] */
-	const int32_t *targets;		/* [rows] */
+	const int32_t *targets;		/* [rows]; RN_NO_TARGET: the row has no loss */
 	double		smoothing;
 	int			variant;		/* RnLossArgs */
 	double		gradient_scale;

@@ -171,6 +171,17 @@ attention_start(const RnAttention *spec)
 	return args;
 }
 
+/* Where passes are repeated, memory should be as large for sentences that are nearly as long. */
+static size_t
+padded_scores(const RnGraph *graph, int scores)
+{
+	size_t		unit = 1;
+
+	while (graph->pass.under_way && graph->kernels->pad_rows > 0 && unit <= (size_t) scores / 16)
+		unit *= 2;
+	return ((size_t) scores + unit - 1) / unit * unit;
+}
+
 RnTensor *
 rn_attention(RnGraph *graph, const RnAttention *spec, RnTensor **scores_out)
 {
@@ -203,7 +214,8 @@ rn_attention(RnGraph *graph, const RnAttention *spec, RnTensor **scores_out)
 		node->uses[SCORES].overwrites = 1;
 		node->uses[SCORES].takes_output = spec->keep_scores ? 1 : -1;
 	}
-	rn_node_memory(node, 0, keeps ? RN_MEMORY_SAVED : RN_MEMORY_IF_KEPT, (size_t) scores * sizeof(rn_real));
+	rn_node_memory(node, 0, keeps ? RN_MEMORY_SAVED : RN_MEMORY_IF_KEPT,
+				   padded_scores(graph, scores) * sizeof(rn_real));
 	node->outputs[0].needs_grad = 1;
 	output = rn_node_output(graph, node, 0, spec->queries->rows, width);
 	if (spec->keep_scores && output != NULL)

@@ -199,7 +199,7 @@ check_cross_entropy(RnGraph *graph, const RnCrossEntropy *spec)
 		return 0;
 	}
 	for (r = 0; r < spec->x->rows; r++)
-		if (spec->targets[r] < 0 || spec->targets[r] >= weight->rows)
+		if (spec->targets[r] < RN_NO_TARGET || spec->targets[r] >= weight->rows)
 		{
 			rn_graph_fail(graph, RN_INVALID, "cross-entropy: target %d is not in a vocabulary of %d",
 						  spec->targets[r], weight->rows);

@@ -81,6 +81,14 @@ extern void rn_packer_free(RnPacker *packer);
 extern RnExtent rn_packer_extent(const RnBatch *batch, int n_shards);
 
 /*
+ * From now on add rows that are nothing to anybody, in sentences of their own,
+ * so that the rows of either side are a multiple of unit and the sentences one
+ * of an eighth or less of them: 1, as at first, adds none.  The longest
+ * sentence stays the longest; added targets are RN_NO_TARGET.
+ */
+extern void rn_packer_pad(RnPacker *packer, int unit);
+
+/*
  * Pack the pairs of the shard-th of n_shards parts, cut so that shards have
  * about equal work; a shard may be empty.  The result lives in the packer
  * until the next call.

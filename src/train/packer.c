@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "graph/op.h"
+
 /* Work of a token, roughly: a decoder layer has one sublayer more, and the projection is the decoder's. */
 #define SOURCE_WORK		2
 #define TARGET_WORK		3
@@ -28,6 +30,7 @@ struct RnPacker
 {
 	Side		source;
 	Side		target;
+	int			unit;			/* of rows */
 };
 
 /* A range of a batch's pairs, and the rows before it. */
@@ -45,7 +48,16 @@ RnStatus
 rn_packer_create(RnContext *ctx, RnPacker **packer)
 {
 	*packer = calloc(1, sizeof(**packer));
-	return *packer ? RN_OK : rn_out_of_memory(ctx, sizeof(**packer));
+	if (*packer == NULL)
+		return rn_out_of_memory(ctx, sizeof(**packer));
+	(*packer)->unit = 1;
+	return RN_OK;
+}
+
+void
+rn_packer_pad(RnPacker *packer, int unit)
+{
+	packer->unit = unit > 0 ? unit : 1;
 }
 
 static void
@@ -224,6 +236,69 @@ pack_target(Side *side, const RnBatch *batch, const Range *range, const RnSpecia
 	side->offsets[range->stop - range->first] = row;
 }
 
+/* ---- rows that are nothing to anybody ---- */
+
+static int
+round_up(int n, int unit)
+{
+	return (n + unit - 1) / unit * unit;
+}
+
+/* Sentences of at most longest rows that it takes to hold so many. */
+static int
+sentences_for(int rows, int longest)
+{
+	return (rows + longest - 1) / longest;
+}
+
+/* What the sentences of both sides come to with those that are added. */
+static int
+padded_sentences(int sentences, int more)
+{
+	int			unit = 1;
+
+	while (unit <= (sentences + more) / 16)
+		unit *= 2;
+	return round_up(sentences + more, unit);
+}
+
+static int
+longest_of(const RnBatch *batch, const Range *range, int of_target)
+{
+	int			longest = 1;
+	int			s;
+
+	for (s = range->first; s < range->stop; s++)
+	{
+		int			length = (of_target ? batch->pairs[s].n_target : batch->pairs[s].n_source) + 1;
+
+		longest = length > longest ? length : longest;
+	}
+	return longest;
+}
+
+/* Sentences from the one numbered first up to stop: as long as they may be while rows are missing, then empty. */
+static void
+add_sentences(Side *side, int first, int stop, int rows, int longest, uint32_t row_id, int32_t id)
+{
+	int			row = side->offsets[first];
+	int			s,
+				i;
+
+	for (s = first; s < stop; s++)
+	{
+		side->offsets[s] = row;
+		for (i = 0; i < longest && row < rows; i++, row++)
+		{
+			side->positions[row] = i;
+			side->row_ids[row] = row_id + (uint32_t) row;
+			side->in[row] = id;
+			side->out[row] = RN_NO_TARGET;
+		}
+	}
+	side->offsets[stop] = row;
+}
+
 static RnPacked
 packed_side(const Side *side, int sentences)
 {
@@ -237,14 +312,39 @@ rn_packer_pack(RnContext *ctx, RnPacker *packer, const RnBatch *batch, const RnS
 			   int shard, int n_shards, RnModelBatch *packed)
 {
 	Range		range;
+	int			own;
 	int			sentences;
+	int			rows[2];
+	int			longest[2] = {1, 1};
 
 	find_range(batch, shard, n_shards, &range);
-	sentences = range.stop - range.first;
-	RN_TRY(make_room(ctx, &packer->source, sentences, range.source_rows));
-	RN_TRY(make_room(ctx, &packer->target, sentences, range.target_rows));
+	own = sentences = range.stop - range.first;
+	rows[0] = range.source_rows;
+	rows[1] = range.target_rows;
+	if (packer->unit > 1 && own > 0)
+	{
+		int			more[2];
+		int			side;
+
+		for (side = 0; side < 2; side++)
+		{
+			int			without = rows[side];
+
+			rows[side] = round_up(without, packer->unit);
+			longest[side] = longest_of(batch, &range, side);
+			more[side] = sentences_for(rows[side] - without, longest[side]);
+		}
+		sentences = padded_sentences(own, more[0] > more[1] ? more[0] : more[1]);
+	}
+	RN_TRY(make_room(ctx, &packer->source, sentences, rows[0]));
+	RN_TRY(make_room(ctx, &packer->target, sentences, rows[1]));
 	pack_source(&packer->source, batch, &range, special);
 	pack_target(&packer->target, batch, &range, special);
+	if (sentences > own)
+	{
+		add_sentences(&packer->source, own, sentences, rows[0], longest[0], range.source_row, special->end);
+		add_sentences(&packer->target, own, sentences, rows[1], longest[1], range.target_row, special->end);
+	}
 	packed->source = packed_side(&packer->source, sentences);
 	packed->source_ids = packer->source.in;
 	packed->target = packed_side(&packer->target, sentences);

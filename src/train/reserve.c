@@ -98,6 +98,13 @@ make_material(RnContext *ctx, const RnRoom *room, int32_t id, Material *material
 	return RN_OK;
 }
 
+/* Rows that are added come to a sixteenth, scores and what is rounded up to a fifth. */
+static size_t
+with_padding(const RnTrainer *trainer, size_t n)
+{
+	return rn_trainer_row_unit(trainer) > 1 ? n + n / 4 : n;
+}
+
 static RnStatus
 measure_pass(RnContext *ctx, const RnTrainer *trainer, const RnRoom *room, int backward, size_t *bytes)
 {
@@ -121,6 +128,7 @@ measure_pass(RnContext *ctx, const RnTrainer *trainer, const RnRoom *room, int b
 	rn_graph_begin(graph, &pass);
 	rn_model_loss(model, graph, &material.batch, 1.0, NULL, &loss, NULL);
 	rn_graph_measure(ctx, graph, bytes);
+	*bytes = with_padding(trainer, *bytes);
 	free(material.integers);
 	return ctx->status;
 }
@@ -143,11 +151,11 @@ add_work(const RnTrainer *trainer, const RnRoom *room, RnWork *work)
 	const int64_t scores = joined ? extent->joined_scores :
 		largest(extent->source_scores, extent->target_scores, extent->cross_scores);
 
-	work->rows = (int) largest(work->rows, extent->source_rows + extent->target_rows, 0);
+	work->rows = (int) largest(work->rows, (int64_t) with_padding(trainer, (size_t) (extent->source_rows + extent->target_rows)), 0);
 	work->longest = (int) largest(work->longest, joined ? room->source + room->target : 0, largest(room->source, room->target, 0));
 	work->width = config->d_model;
 	work->widest = (int) largest(3 * config->d_model, config->d_ffn, 0);
-	work->scores = (size_t) largest((int64_t) work->scores, scores * config->heads, 0);
+	work->scores = (size_t) largest((int64_t) work->scores, (int64_t) with_padding(trainer, (size_t) (scores * config->heads)), 0);
 }
 
 /* ---- may it be taken? ---- */

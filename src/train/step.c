@@ -108,8 +108,11 @@ pass_shard(Round *round, int thread, int shard)
 	describe_pass(round, thread, shard, &pass);
 	rn_graph_begin(worker->graph, &pass);
 	rn_model_loss(model, worker->graph, &packed, round->gradient_scale, NULL, &loss, NULL);
-	RN_TRY(rn_graph_forward(ctx, worker->graph));
-	return round->backward ? rn_graph_backward(ctx, worker->graph) : RN_OK;
+	trainer->options.kernels->note_begin(worker->lane);
+	if (rn_graph_forward(ctx, worker->graph) == RN_OK && round->backward)
+		rn_graph_backward(ctx, worker->graph);
+	trainer->options.kernels->note_end(worker->lane);
+	return ctx->status;
 }
 
 static void
@@ -136,7 +139,9 @@ reduce_work(void *arg, int thread, int n_threads)
 	RnTrainerWorker *worker = &trainer->workers[thread];
 
 	(void) n_threads;
+	trainer->options.kernels->note_begin(worker->lane);
 	rn_optimizer_reduce(&trainer->optimizer, worker->lane, thread, trainer->gradients, trainer->params->once_from);
+	trainer->options.kernels->note_end(worker->lane);
 	trainer->options.kernels->look(&worker->ctx, worker->lane);
 }
 
@@ -163,8 +168,10 @@ update_work(void *arg, int thread, int n_threads)
 	RnTrainerWorker *worker = &trainer->workers[thread];
 
 	(void) n_threads;
+	trainer->options.kernels->note_begin(worker->lane);
 	rn_optimizer_update(&trainer->optimizer, worker->lane, thread, trainer->values, trainer->gradients[0],
 						round->tallies ? worker->change : NULL);
+	trainer->options.kernels->note_end(worker->lane);
 	trainer->options.kernels->look(&worker->ctx, worker->lane);
 }
 
@@ -270,8 +277,10 @@ measure_first_batch(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader)
 		return RN_OK;
 	rn_batch_reader_position(reader, &position);
 	RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
+	rn_packer_pad(worker->packer, 1);
 	RN_TRY(rn_packer_pack(ctx, worker->packer, &batch, rn_model_special(model), 0,
 						  (int) ((batch.target_tokens + MEASURED_TOKENS - 1) / MEASURED_TOKENS), &packed));
+	rn_packer_pad(worker->packer, rn_trainer_row_unit(trainer));
 	RN_TRY(rn_model_profile(ctx, model, trainer->options.kernels, worker->lane, &packed, trainer->values, &n_set));
 	if (n_set > 0)
 		note_measured(trainer, &packed);

@@ -41,6 +41,18 @@ check_fixed(RnContext *ctx, const RnTrainerOptions *options, size_t fixed, int n
 	return ctx->status;
 }
 
+/* Of which rows in a pass are a multiple: what the device wishes, but no more than a sixteenth of a batch. */
+int
+rn_trainer_row_unit(const RnTrainer *trainer)
+{
+	int64_t		most = trainer->options.config->batch_tokens / 16;
+	int			unit = 1;
+
+	while (2 * unit <= trainer->options.kernels->pad_rows && 2 * unit <= most)
+		unit *= 2;
+	return unit;
+}
+
 static RnStatus
 create_worker(RnContext *ctx, RnTrainer *trainer, int number)
 {
@@ -51,6 +63,7 @@ create_worker(RnContext *ctx, RnTrainer *trainer, int number)
 	RN_TRY(kernels->lane_create(ctx, &worker->lane));
 	RN_TRY(rn_graph_create(ctx, kernels, worker->lane, &worker->graph));
 	RN_TRY(rn_packer_create(ctx, &worker->packer));
+	rn_packer_pad(worker->packer, rn_trainer_row_unit(trainer));
 	return kernels->allocate(ctx, size * sizeof(rn_real), (void **) &worker->gradients);
 }
 

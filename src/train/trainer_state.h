@@ -116,6 +116,8 @@ extern size_t rn_trainer_fixed_memory(const RnParams *params, const RnKernels *k
 /* Parts of a batch for each of the ranks, where nothing speaks for more. */
 extern int	rn_trainer_shards(const RnTrainer *trainer, int ranks, int64_t source_rows, int64_t target_rows);
 
+extern int	rn_trainer_row_unit(const RnTrainer *trainer);
+
 /* What decisions go on from: updates made, the scale of the losses and how long it has held. */
 extern void rn_trainer_decide_from(RnTrainer *trainer, int64_t updates, int loss_exponent, int good_steps);
 

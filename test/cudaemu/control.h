@@ -21,6 +21,9 @@
 
 #include <stdint.h>
 
+/* What a program that has opened the emulated device's library may look up there. */
+#define CUDAEMU_EXPORTED	__attribute__((visibility("default")))
+
 #ifdef __cplusplus
 extern "C"
 {
@@ -43,6 +46,9 @@ extern void cudaemu_fail_alloc(long n);
 extern void cudaemu_fail_copy(long n);
 extern void cudaemu_fail_kernel(long n);
 
+/* The n-th copy from now of pinned host memory to the device does not take place, and nobody is told. */
+extern CUDAEMU_EXPORTED void cudaemu_lose_copy(long n);
+
 /* What was run since the process began. */
 typedef struct CudaemuCounts
 {
@@ -50,9 +56,10 @@ typedef struct CudaemuCounts
 	uint64_t	threads;
 	uint64_t	switches;		/* of fibers */
 	uint64_t	accesses;		/* that were looked at */
+	uint64_t	graphs;			/* launched */
 } CudaemuCounts;
 
-extern void cudaemu_counts(CudaemuCounts *counts);
+extern CUDAEMU_EXPORTED void cudaemu_counts(CudaemuCounts *counts);
 
 #ifdef __cplusplus
 }

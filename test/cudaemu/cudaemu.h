@@ -196,6 +196,8 @@ atomic(T *at, const char *file, int line, Change change)
 
 #define RN_LAUNCH(kernel, grid, block, shared, stream, ...) \
 	cudaemu::launch_kernel(#kernel, (grid), (block), (shared), (stream), kernel, __VA_ARGS__)
+#define RN_LAUNCH_NAMED(name, kernel, grid, block, shared, stream, ...) \
+	cudaemu::launch_kernel(name, (grid), (block), (shared), (stream), kernel, __VA_ARGS__)
 
 #define RN_SHARED(type, name, n) \
 	static const char name##_key = 0; \

@@ -59,6 +59,7 @@ extern bool planned(long *countdown);
 extern long fail_alloc;
 extern long fail_copy;
 extern long fail_kernel;
+extern long lose_copy;
 extern long spoil_sum;
 
 /* device.cpp: does this process use the device that is to fail? */

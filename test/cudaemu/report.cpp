@@ -25,6 +25,7 @@ cudaError_t sticky;
 long		fail_alloc;
 long		fail_copy;
 long		fail_kernel;
+long		lose_copy;
 long		spoil_sum;
 long		last_alloc;
 Place		place;
@@ -326,6 +327,12 @@ void
 cudaemu_fail_kernel(long n)
 {
 	fail_kernel = n;
+}
+
+void
+cudaemu_lose_copy(long n)
+{
+	lose_copy = n;
 }
 
 void

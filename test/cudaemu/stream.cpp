@@ -302,6 +302,8 @@ copy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t
 			finish(stream);
 		return fail(cudaSuccess);
 	}
+	if (to_device && !from_device && planned(&lose_copy))
+		return fail(cudaSuccess);
 	return enqueue(stream, [=] {copy_now(to, to_device, from, from_device, bytes);});
 }
 
@@ -577,6 +579,7 @@ cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 {
 	Lock		lock;
 
+	counts.graphs++;
 	for (const Work &work : executable->works)
 		enqueue(stream, work);
 	return fail(cudaSuccess);
