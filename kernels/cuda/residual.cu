@@ -121,7 +121,7 @@ join_row(const Residual &r, size_t offset, uint32_t row_id, int lane, Row<BLOCKS
 }
 
 template <int BLOCKS> static __global__ void
-__launch_bounds__(RN_ROW_WARPS * RN_WARP) residual_forward_kernel(Residual r)
+__launch_bounds__(RN_ROW_WARPS * RN_WARP, BLOCKS == 8 ? 3 : 0) residual_forward_kernel(Residual r)
 {
 	const int	number = blockIdx.x * RN_ROW_WARPS + threadIdx.y;
 	const int	lane = threadIdx.x;
