@@ -86,6 +86,8 @@ rn_trainer_settle(RnContext *ctx, RnTrainer *trainer, RnStepResult *result)
 
 	RN_TRY(rn_trainer_await(ctx, trainer));
 	result->told = told->n;
+	if (told->n == 0)
+		return RN_OK;
 	result->skipped = told->skipped;
 	result->told_tokens = told->target_tokens;
 	result->loss = told->loss / (double) told->target_tokens;

@@ -635,7 +635,7 @@ wrong_position(RnTensor *x)
 static RnTensor *
 wrong_target(RnTensor *x)
 {
-	static const int32_t beyond[ROWS] = {0, -1};
+	static const int32_t beyond[ROWS] = {0, -2};
 	RnCrossEntropy spec = {.x = x, .weight = named("table"), .targets = beyond, .gradient_scale = 1.0};
 	RnLoss		loss;
 
