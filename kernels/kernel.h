@@ -413,6 +413,8 @@ typedef struct RnWork
 	size_t		scores;			/* rn_attention_size of an attention */
 } RnWork;
 
+#define RN_STEPS_AHEAD_MOST 64
+
 typedef struct RnKernels
 {
 	int			version;		/* RN_KERNELS_VERSION */
@@ -423,7 +425,8 @@ typedef struct RnKernels
 	int			lanes;			/* that may work at once; 0: any number */
 	int			pass_rows;		/* of a pass in training: enough to keep a lane busy */
 	int			pad_rows;		/* passes in training had better have a multiple of so many rows; 0: any number */
-	int			steps_ahead;	/* of training that may be under way before one is waited for; 1: each is */
+	int			steps_ahead;	/* of training that may be under way before one is waited for, at most
+								 * RN_STEPS_AHEAD_MOST; 1: each is */
 	int			rounded_size;	/* bytes of the numbers that products work with, where those are smaller than rn_real; 0 */
 	int			loss_scaling;	/* products have few small numbers: small gradients need a scale */
 	int64_t		memory;			/* bytes that may be allocated; 0: whatever the host has */

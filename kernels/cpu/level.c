@@ -10,14 +10,17 @@
 #include "kernels/cpu/vector.h"
 
 /* A text of the thread's own: written anew on each call, always the same. */
-static const char *
-description(void)
-{
-	static __thread char text[128];
+#define DESCRIPTION(function, vectors) \
+	static const char * \
+	function(void) \
+	{ \
+		static __thread char text[128]; \
+\
+		rn_cpu_describe(vectors, text, sizeof(text)); \
+		return text; \
+	}
 
-	rn_cpu_describe(RN_VECTOR_NAME, text, sizeof(text));
-	return text;
-}
+DESCRIPTION(description, RN_VECTOR_NAME)
 
 /* What tables of this level have in common. */
 #define COMMON_SLOTS \
@@ -78,14 +81,7 @@ const RnKernels rn_cpu_table = {
 };
 
 #ifdef RN_AVX512
-static const char *
-description_vnni(void)
-{
-	static __thread char text[128];
-
-	rn_cpu_describe(RN_VECTOR_NAME " VNNI", text, sizeof(text));
-	return text;
-}
+DESCRIPTION(description_vnni, RN_VECTOR_NAME " VNNI")
 
 const RnKernels rn_cpu_table_vnni = {
 	COMMON_SLOTS,
@@ -96,14 +92,7 @@ const RnKernels rn_cpu_table_vnni = {
 };
 
 #ifndef RN_DOUBLE
-static const char *
-description_bfloat16(void)
-{
-	static __thread char text[128];
-
-	rn_cpu_describe(RN_VECTOR_NAME " bfloat16", text, sizeof(text));
-	return text;
-}
+DESCRIPTION(description_bfloat16, RN_VECTOR_NAME " bfloat16")
 
 const RnKernels rn_cpu_table_bfloat16 = {
 	COMMON_SLOTS,

@@ -42,7 +42,6 @@ void
 rn_cuda_decide(RnLane *lane, const RnDecideArgs *args)
 {
 	RN_QUEUE(lane, decide_kernel, 1, RN_WARP, 0, *args);
-	rn_cuda_launched(lane, "decide");
 }
 
 /* ---- Adam ---- */
@@ -128,5 +127,4 @@ rn_cuda_adam(RnLane *lane, const RnAdamArgs *args)
 	a.weight_decay = args->weight_decay;
 	a.epsilon = (rn_real) args->epsilon;
 	RN_QUEUE(lane, adam_kernel, rn_blocks(args->n, THREADS), THREADS, 0, a);
-	rn_cuda_launched(lane, "adam");
 }

@@ -422,7 +422,6 @@ rn_cuda_attention_forward(RnLane *lane, const RnAttentionArgs *args)
 		return;
 	a.tiles = (int) rn_blocks((size_t) most_queries, ROWS);
 	RN_QUEUE(lane, attention_forward_kernel, dim3((unsigned) (a.tiles * args->queries->n_sentences), (unsigned) a.heads), THREADS, 0, a);
-	rn_cuda_launched(lane, "attention_forward");
 }
 
 /* ---- backward ---- */
@@ -597,5 +596,4 @@ rn_cuda_attention_backward(RnLane *lane, const RnAttentionArgs *args)
 	a.tiles = (int) rn_blocks((size_t) most_keys, ROWS);
 	if (a.tiles > 0)
 		RN_QUEUE(lane, attention_key_kernel, dim3((unsigned) (a.tiles * n_sentences), (unsigned) a.heads), THREADS, 0, a);
-	rn_cuda_launched(lane, "attention_backward");
 }

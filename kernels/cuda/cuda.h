@@ -65,13 +65,6 @@ rn_lane_stream(RnLane *lane)
 /* lane.cu: note the error that a call of the run time gave; true when it gave none. */
 extern bool rn_cuda_ok(RnLane *lane, cudaError_t error, const char *what);
 
-/* After a launch. */
-static inline void
-rn_cuda_launched(RnLane *lane, const char *kernel)
-{
-	rn_cuda_ok(lane, cudaGetLastError(), kernel);
-}
-
 /* At least bytes of device memory, valid until the next call; NULL: the kernel does nothing and synchronize tells. */
 extern void *rn_lane_scratch(RnLane *lane, size_t bytes);
 

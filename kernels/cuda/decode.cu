@@ -124,7 +124,7 @@ rn_cuda_attention_step(RnLane *lane, const RnAttentionStepArgs *args)
 	Step		s;
 	int			r;
 
-	s.longest = 0;
+	memset((void *) &s, 0, sizeof(s));
 	for (r = 0; r < args->rows; r++)
 	{
 		const size_t end = (size_t) args->first[r] + args->count[r];
@@ -164,5 +164,4 @@ rn_cuda_attention_step(RnLane *lane, const RnAttentionStepArgs *args)
 	if (s.first == NULL || s.count == NULL || (args->list != NULL && s.list == NULL))
 		return;
 	RN_QUEUE(lane, attention_step_kernel, dim3((unsigned) rows, (unsigned) s.heads), THREADS, shared, s);
-	rn_cuda_launched(lane, "attention_step");
 }

@@ -17,6 +17,7 @@
 
 /* Of training: so many waits are saved, and what a step was like is known so much later. */
 #define STEPS_AHEAD	16
+static_assert(STEPS_AHEAD <= RN_STEPS_AHEAD_MOST, "of which trainers keep no more");
 
 /* Passes whose rows are multiples of this have few shapes, and are repeated as graphs (queue.h). */
 #define PAD_ROWS	512
@@ -240,7 +241,8 @@ open_device(RnContext *ctx, const RnDeviceOptions *options, const RnKernels **ke
 	RN_TRY(rn_product_open(ctx, &info, options->precision));
 	opened = options->number;
 	table.rounded_size = rn_product_rounding() == RN_ROUND_NOTHING ? 0 : (int) sizeof(uint16_t);
-	table.loss_scaling = rn_product_loses_small();
+	/* numbers below 6e-8 become 0 */
+	table.loss_scaling = rn_product_rounding() == RN_ROUND_FLOAT16;
 	table.memory = options->memory_limit > 0 ? options->memory_limit : info.memory_free / 100 * (100 - SHARE_FREE);
 	rn_pool_limit((size_t) table.memory);
 	snprintf(description, sizeof(description), "%s (%s), %s", info.name, info.capability, rn_product_precision());

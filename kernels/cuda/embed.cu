@@ -103,7 +103,6 @@ rn_cuda_embedding_forward(RnLane *lane, const RnEmbeddingArgs *args)
 	if (e.ids == NULL || (args->position_table != NULL && e.positions == NULL))
 		return;
 	RN_QUEUE(lane, embedding_forward_kernel, rn_blocks((size_t) e.rows, RN_ROW_WARPS), dim3(RN_WARP, RN_ROW_WARPS), 0, e);
-	rn_cuda_launched(lane, "embedding_forward");
 }
 
 /* ---- backward ---- */
@@ -226,7 +225,6 @@ rn_cuda_embedding_backward(RnLane *lane, const RnEmbeddingArgs *args)
 		RN_QUEUE(lane, embedding_backward_kernel,
 				  dim3(rn_blocks((size_t) e.rows, RN_ROW_WARPS), rn_blocks((size_t) e.cols, RN_MASK_COLUMNS)),
 				  dim3(RN_WARP, RN_ROW_WARPS), 0, e, device);
-		rn_cuda_launched(lane, "embedding_backward");
 	}
 	free(groups.n);
 }

@@ -51,6 +51,7 @@ rn_cuda_gather(RnLane *lane, const RnGatherArgs *args)
 
 		listed = end > listed ? end : listed;
 	}
+	memset((void *) &g, 0, sizeof(g));
 	g.cols = args->cols;
 	g.x = args->x;
 	g.ldx = args->ldx;
@@ -61,5 +62,4 @@ rn_cuda_gather(RnLane *lane, const RnGatherArgs *args)
 	if (g.first == NULL || g.count == NULL || g.list == NULL)
 		return;
 	RN_QUEUE(lane, gather_kernel, (unsigned) rows, rn_row_threads(args->cols, THREADS), 0, g);
-	rn_cuda_launched(lane, "gather");
 }

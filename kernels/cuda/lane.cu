@@ -181,7 +181,7 @@ larger(size_t a, size_t b)
 static size_t
 scratch_most(const RnWork *work)
 {
-	size_t		most = larger(rn_product_scratch_most(work), (work->scores + 1) * sizeof(rn_real));
+	size_t		most = larger(rn_product_scratch_most(), (work->scores + 1) * sizeof(rn_real));
 
 	most = larger(most, 2 * (size_t) work->rows * sizeof(double));
 	most = larger(most, column_scratch_most(RN_COLUMN_SUMS, work->width));

@@ -5,8 +5,8 @@
  *
  * Under nvcc this is CUDA itself.  Under a C++ compiler it is the emulator in
  * test/cudaemu, which runs the same kernels on the CPU and watches every
- * access.  Three macros cover what C++ cannot say; all else keeps its CUDA
- * spelling.  A template with a comma is launched as RN_LAUNCH((kernel<A, B>), ...).
+ * access.  Macros cover what C++ cannot say; all else keeps its CUDA spelling.
+ * Kernels are launched by RN_QUEUE (queue.h).
  *
  * What keeps a kernel testable: no inline PTX, cooperative groups, cp.async,
  * TMA or wmma without a portable body beside it; full, explicit masks for

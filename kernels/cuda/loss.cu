@@ -124,5 +124,4 @@ rn_cuda_loss(RnLane *lane, const RnLossArgs *args)
 	RN_QUEUE(lane, loss_kernel, (unsigned) args->rows, rn_row_threads(args->cols, THREADS), 0, l);
 	if (args->sums != NULL)
 		RN_QUEUE(lane, loss_end_kernel, 1, RN_WARP, 0, args->rows, l.row_losses, args->sums);
-	rn_cuda_launched(lane, "loss");
 }

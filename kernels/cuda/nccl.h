@@ -5,7 +5,7 @@
  * Few systems package it and few jobs need it, so it is neither linked nor
  * needed for the build: it is opened when a job asks for several GPUs, and
  * declared here, as NCCL 2.14 and all that are compatible with it have it.
- * test/cudaemu/test_nccl.cpp compares with the real header where there is one.
+ * test/cudaemu/test_runtime.cpp compares with the real header where there is one.
  *
  * kernels/cuda/nccl.h
  */

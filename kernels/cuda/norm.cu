@@ -122,7 +122,6 @@ rn_cuda_norm_forward(RnLane *lane, const RnNormArgs *args)
 		default:
 			RN_QUEUE(lane, (norm_forward_kernel<0>), blocks, threads, 0, n);
 	}
-	rn_cuda_launched(lane, "norm_forward");
 }
 
 /*
@@ -187,5 +186,4 @@ rn_cuda_norm_backward(RnLane *lane, const RnNormArgs *args)
 		return;
 	RN_QUEUE(lane, norm_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, n, sums);
 	column_add(lane, &sums);
-	rn_cuda_launched(lane, "norm_backward");
 }

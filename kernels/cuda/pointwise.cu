@@ -120,7 +120,6 @@ rn_cuda_activation_forward(RnLane *lane, const RnActivationArgs *args)
 		RN_QUEUE(lane, (activation_forward_kernel<RN_RELU>), blocks, threads, 0, a);
 	else
 		RN_QUEUE(lane, (activation_forward_kernel<RN_GELU>), blocks, threads, 0, a);
-	rn_cuda_launched(lane, "activation_forward");
 }
 
 /*
@@ -191,5 +190,4 @@ rn_cuda_activation_backward(RnLane *lane, const RnActivationArgs *args)
 	else
 		RN_QUEUE(lane, (activation_backward_kernel<RN_GELU>), sums.blocks, threads, sums.shared, a, sums);
 	column_add(lane, &sums);
-	rn_cuda_launched(lane, "activation_backward");
 }

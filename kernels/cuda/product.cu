@@ -102,12 +102,6 @@ rn_product_rounding(void)
 	return precision->rounding;
 }
 
-int
-rn_product_loses_small(void)
-{
-	return precision->rounding == RN_ROUND_FLOAT16;
-}
-
 RnStatus
 rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *option)
 {
@@ -145,9 +139,8 @@ rn_product_open(RnContext *ctx, const RnDeviceInfo *info, const char *option)
 }
 
 size_t
-rn_product_scratch_most(const RnWork *work)
+rn_product_scratch_most(void)
 {
-	(void) work;
 	return workspace_size;
 }
 
@@ -346,7 +339,7 @@ multiply_now(RnLane *lane, const Product *p)
 	pthread_mutex_unlock(&lock);
 	if (status != CUBLAS_STATUS_SUCCESS)
 		rn_cuda_ok(lane, cudaErrorLaunchFailure, "a product of cuBLASLt");
-	rn_cuda_launched(lane, "product");
+	rn_queue_launched(lane, "product");
 }
 
 static void
@@ -375,7 +368,6 @@ nothing(RnLane *lane, int m, int n, const rn_real *bias, double beta, rn_real *c
 	const unsigned rows = rn_blocks((size_t) m, 32);
 
 	RN_QUEUE(lane, nothing_kernel, dim3(rn_blocks((size_t) n, 32), rows < 65535 ? rows : 65535), dim3(32, 8), 0, m, n, bias, (rn_real) beta, c, ldc);
-	rn_cuda_launched(lane, "product of nothing");
 }
 
 void

@@ -22,13 +22,10 @@ typedef enum RnRounding
 
 extern RnRounding rn_product_rounding(void);
 
-/* Do numbers below 6e-8 become 0? */
-extern int	rn_product_loses_small(void);
-
 /* What was decided, "float32" for example. */
 extern const char *rn_product_precision(void);
 
 /* What products take of rn_lane_scratch. */
-extern size_t rn_product_scratch_most(const RnWork *work);
+extern size_t rn_product_scratch_most(void);
 
 #endif							/* RN_CUDA_PRODUCT_H */

@@ -178,7 +178,6 @@ rn_cuda_residual_forward(RnLane *lane, const RnResidualArgs *args)
 		default:
 			RN_QUEUE(lane, (residual_forward_kernel<0>), blocks, threads, 0, r);
 	}
-	rn_cuda_launched(lane, "residual_forward");
 }
 
 /* ---- backward ---- */
@@ -298,5 +297,4 @@ rn_cuda_residual_backward(RnLane *lane, const RnResidualArgs *args)
 		return;
 	RN_QUEUE(lane, residual_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, r, sums);
 	column_add(lane, &sums);
-	rn_cuda_launched(lane, "residual_backward");
 }

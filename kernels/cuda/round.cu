@@ -65,5 +65,4 @@ rn_cuda_round(RnLane *lane, size_t n, const rn_real *x, void *rounded)
 		RN_QUEUE(lane, round_kernel<true>, blocks, THREADS, 0, n, x, (uint16_t *) rounded);
 	else
 		RN_QUEUE(lane, round_kernel<false>, blocks, THREADS, 0, n, x, (uint16_t *) rounded);
-	rn_cuda_launched(lane, "round");
 }

@@ -40,7 +40,6 @@ add(RnLane *lane, size_t n, double alpha, const rn_real *weight, const rn_real *
 		return;
 	RN_QUEUE(lane, scaled_add_kernel, rn_blocks(n, THREADS * EACH), THREADS, 0, n, (rn_real) alpha, weight,
 			  x, (rn_real) beta, y);
-	rn_cuda_launched(lane, "scaled_add");
 }
 
 void
@@ -100,7 +99,6 @@ dot(RnLane *lane, size_t n, const rn_real *x, const rn_real *y, double *total, r
 	if (blocks > 0)
 		RN_QUEUE(lane, dot_kernel, blocks, THREADS, 0, n, x, y, partial);
 	RN_QUEUE(lane, dot_end_kernel, 1, RN_WARP, 0, (int) blocks, partial, total, number);
-	rn_cuda_launched(lane, "dot");
 }
 
 void
@@ -144,5 +142,4 @@ rn_cuda_bias_backward(RnLane *lane, int rows, int cols, const rn_real *dy, int l
 	RN_QUEUE(lane, bias_backward_kernel, sums.blocks, dim3(RN_WARP, RN_ROW_WARPS), sums.shared, rows, cols,
 			  dy, lddy, sums);
 	column_add(lane, &sums);
-	rn_cuda_launched(lane, "bias_backward");
 }

@@ -141,5 +141,4 @@ rn_cuda_top_k(RnLane *lane, int rows, int cols, const rn_real *logits, int k, co
 		return;
 	RN_QUEUE(lane, top_k_kernel, (unsigned) rows, rn_row_threads(cols, THREADS), 0, cols, logits, k, banned_device, n_banned,
 			  device_ids, device_scores);
-	rn_cuda_launched(lane, "top_k");
 }

@@ -147,6 +147,9 @@ extern void rn_job_free_translators(RnJob *job);
 /* train_validate.c: how the sentences are translated. */
 extern RnSearchOptions rn_job_search_options(const RnJob *job);
 
+/* Those of one thread: numbers thread, thread + n_threads, ...  NULL after an error; the caller frees the array alone. */
+extern RnText *rn_job_sentences_of(RnContext *ctx, const RnJob *job, int thread, int n_threads, int *n);
+
 /* Of the weights that the trainer shows. */
 extern RnStatus rn_job_validate(RnContext *ctx, RnJob *job, RnScores *scores);
 
@@ -173,7 +176,6 @@ typedef struct RnProgress
 {
 	double		last;			/* clock */
 	int64_t		tokens;			/* target tokens since then */
-	int64_t		loss_tokens;	/* those whose losses are known: */
 	double		loss_sum;
 	double		gradient_norm;	/* of the last step */
 	double		first;			/* clock of the first step of this run */

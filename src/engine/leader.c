@@ -24,6 +24,8 @@
 #define LOOK_MS			100		/* how often the stop flag is looked at */
 #define LAST_WORDS_MS	1000	/* until a process whose socket is closed has ended */
 
+_Static_assert(RN_DEVICES_MOST <= RN_GROUP_MOST, "options name no more devices than a group has room for");
+
 typedef struct Follower
 {
 	RnPeer		peer;
@@ -405,8 +407,6 @@ rn_leader_start(RnContext *ctx, const RnConfig *config, const volatile sig_atomi
 	*result = NULL;
 	if (n < 2)
 		return RN_OK;
-	if (n > RN_GROUP_MOST)
-		return rn_fail(ctx, RN_INVALID, "a job takes %d devices at most", RN_GROUP_MOST);
 	leader = calloc(1, sizeof(*leader));
 	if (leader == NULL)
 		return rn_out_of_memory(ctx, sizeof(*leader));

@@ -6,7 +6,6 @@
  */
 #include "engine/service_parts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/frames.h"

@@ -105,7 +105,7 @@ note_told(RnJob *job, Running *running, const RnStepResult *result)
 	job->state.loss_sum += result->loss * (double) result->told_tokens;
 	job->state.loss_tokens += (double) result->told_tokens;
 	progress->loss_sum += result->loss * (double) result->told_tokens;
-	progress->loss_tokens += result->told_tokens;
+	progress->tokens += result->told_tokens;
 	progress->gradient_norm = result->gradient_norm;
 }
 
@@ -215,7 +215,6 @@ step(RnContext *ctx, RnJob *job, Running *running)
 	RN_TRY(rn_trainer_step(ctx, job->trainer, job->reader, &result, wanted ? running->statistics : NULL));
 	job->state.epoch_ended |= result.epoch_end;
 	job->state.learning_rate = result.learning_rate;
-	running->progress.tokens += result.target_tokens;
 	note_told(job, running, &result);
 	if (wanted)
 		RN_TRY(rn_report_statistics(ctx, job, result.step, running->statistics));

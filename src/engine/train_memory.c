@@ -9,25 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sentences of one thread: those of number thread, thread + threads, ... */
+/* Of one thread, and its sentences. */
 static RnStatus
 make_translator(RnContext *ctx, RnJob *job, int thread, int n_threads, RnTranslatorNeed *need)
 {
 	RnSearchOptions options = rn_job_search_options(job);
-	int			n = (job->n_sentences - thread + n_threads - 1) / n_threads;
 	RnText	   *texts;
-	int			i;
+	int			n;
 
 	RN_TRY(rn_translator_create(ctx, job->model, rn_trainer_weights(job->trainer), job->tokenizer, job->kernels,
 								&job->translators[thread]));
-	if (n <= 0)
-		return RN_OK;
-	texts = calloc((size_t) n, sizeof(RnText));
-	if (texts == NULL)
-		return rn_out_of_memory(ctx, (size_t) n * sizeof(RnText));
-	for (i = 0; i < n; i++)
-		texts[i] = job->sentences[i * n_threads + thread].source;
-	rn_translator_measure(ctx, job->translators[thread], &options, n, texts, need);
+	texts = rn_job_sentences_of(ctx, job, thread, n_threads, &n);
+	RN_TRY(ctx->status);
+	if (n > 0)
+		rn_translator_measure(ctx, job->translators[thread], &options, n, texts, need);
 	free(texts);
 	return ctx->status;
 }

@@ -443,21 +443,21 @@ rn_report_progress(RnContext *ctx, RnJob *job, RnProgress *progress)
 {
 	double		now = rn_job_clock();
 
-	if (progress->tokens == 0 || progress->loss_tokens == 0)
+	if (progress->tokens == 0)
 		return RN_OK;
 	rn_write_begin(&job->out, RN_PROGRESS, 0);
 	rn_write_i64(&job->out, rn_trainer_steps(job->trainer));
 	rn_write_i64(&job->out, total_steps(job));
 	rn_write_f64(&job->out, rn_batch_reader_epochs(job->reader));
 	rn_write_f64(&job->out, (double) progress->tokens / (now - progress->last));
-	rn_write_f64(&job->out, progress->loss_sum / (double) progress->loss_tokens);
+	rn_write_f64(&job->out, progress->loss_sum / (double) progress->tokens);
 	rn_write_f64(&job->out, job->state.learning_rate);
 	rn_write_f64(&job->out, progress->gradient_norm);
 	rn_write_f64(&job->out, seconds_left(job, progress, now));
 	rn_write_u64(&job->out, memory_held(job));
 	rn_write_string(&job->out, job->device);
 	progress->last = now;
-	progress->tokens = progress->loss_tokens = 0;
+	progress->tokens = 0;
 	progress->loss_sum = 0;
 	return send_frame(ctx, job);
 }

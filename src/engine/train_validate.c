@@ -32,23 +32,42 @@ rn_job_search_options(const RnJob *job)
 	return options;
 }
 
+RnText *
+rn_job_sentences_of(RnContext *ctx, const RnJob *job, int thread, int n_threads, int *n)
+{
+	RnText	   *texts;
+	int			i;
+
+	*n = (job->n_sentences - thread + n_threads - 1) / n_threads;
+	texts = calloc((size_t) *n + 1, sizeof(RnText));
+	if (texts == NULL)
+	{
+		rn_out_of_memory(ctx, (size_t) *n * sizeof(RnText));
+		return NULL;
+	}
+	for (i = 0; i < *n; i++)
+		texts[i] = job->sentences[i * n_threads + thread].source;
+	return texts;
+}
+
 static RnStatus
 translate_share(RnContext *ctx, Translating *work, int thread, int n_threads)
 {
 	RnJob	   *job = work->job;
 	RnTranslator *translator = job->translators[thread];
 	RnSearchOptions options = rn_job_search_options(job);
-	int			n = (job->n_sentences - thread + n_threads - 1) / n_threads;
-	RnText	   *texts = calloc((size_t) n + 1, sizeof(RnText));
-	RnTranslation *results = calloc((size_t) n + 1, sizeof(RnTranslation));
+	RnTranslation *results;
+	int			n;
+	RnText	   *texts = rn_job_sentences_of(ctx, job, thread, n_threads, &n);
 	int			i;
 
-	if (texts == NULL || results == NULL)
+	if (texts == NULL)
+		return ctx->status;
+	results = calloc((size_t) n + 1, sizeof(RnTranslation));
+	if (results == NULL)
 		rn_out_of_memory(ctx, (size_t) n * sizeof(RnTranslation));
 	else
 	{
-		for (i = 0; i < n; i++)
-			texts[i] = job->sentences[i * n_threads + thread].source;
 		rn_translator_values(translator, rn_trainer_weights(job->trainer));
 		rn_translate(ctx, translator, &options, n, texts, NULL, results, job->stop);
 		for (i = 0; i < n; i++)

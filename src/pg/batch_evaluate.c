@@ -7,7 +7,6 @@
 #include "batch_evaluate.h"
 
 #include "catalog/objectaccess.h"
-#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"

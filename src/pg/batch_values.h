@@ -13,8 +13,8 @@
 
 /*
  * Where each list calls in the same way, the lists keep what differs, the
- * arguments, and the scan's target list gets the calls.  The
- * query's range table tells EXPLAIN what the new columns are called.
+ * arguments, and the scan's target list gets the calls.  The query's range
+ * table tells EXPLAIN what the new columns are called.
  */
 extern void res_batch_values(ValuesScan *scan, List *range_table);
 

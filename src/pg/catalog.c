@@ -65,13 +65,12 @@ find_extension(Oid *extension_owner)
 	return extension;
 }
 
-Oid
-res_extension_owner(void)
+void
+res_extension_check(void)
 {
 	Oid			owner;
 
 	(void) find_extension(&owner);
-	return owner;
 }
 
 /* Gone by the time the lock is had: then the next look says so. */

@@ -56,7 +56,7 @@ res_job_table(void)
 	Oid			table = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
 
 	if (!OidIsValid(table))
-		(void) res_extension_owner();	/* says that it is not installed */
+		res_extension_check();
 	return table;
 }
 

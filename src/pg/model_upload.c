@@ -88,20 +88,9 @@ load_end(Load *load)
 static void
 send_chunk(Load *load, const ResChunk *chunk)
 {
-	RnWriter   *out = &load->channel->out;
-	int			i;
-
 	if (load->gone || load->answered)
 		return;
-	rn_write_begin(out, RN_PART, load->id);
-	rn_write_string(out, chunk->name);
-	rn_write_u32(out, (uint32) chunk->ndim);
-	for (i = 0; i < chunk->ndim; i++)
-		rn_write_u32(out, (uint32) chunk->shape[i]);
-	rn_write_u32(out, chunk->dtype);
-	rn_write_u64(out, chunk->total);
-	rn_write_u64(out, chunk->offset);
-	rn_write_bytes(out, chunk->bytes, chunk->size);
+	res_chunk_write(&load->channel->out, load->id, chunk);
 	load_send(load);
 }
 
@@ -121,7 +110,7 @@ send_tokenizer(Load *load, const bytea *tokenizer)
 	ResChunk	chunk;
 
 	memset(&chunk, 0, sizeof(chunk));
-	chunk.name = "tokenizer";
+	chunk.name = RES_TOKENIZER_PART;
 	chunk.dtype = RN_DTYPE_BYTES;
 	chunk.total = VARSIZE_ANY_EXHDR(tokenizer);
 	do

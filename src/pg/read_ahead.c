@@ -187,7 +187,7 @@ drop_translators(ResReadAhead *ahead)
 static bool
 lacks_translator(const ResReadAhead *ahead, const ResCall *call)
 {
-	return !ahead->is_alone && !call->isnull && find_translator(ahead, call) == NULL;
+	return !call->isnull && find_translator(ahead, call) == NULL;
 }
 
 static void
@@ -211,14 +211,14 @@ prepare_row(ResReadAhead *ahead)
 {
 	int			i = 0;
 
+	if (ahead->is_alone)
+		return ahead->ahead == 0;
 	while (i < ahead->n_calls && !lacks_translator(ahead, &ahead->calls[i]))
 		i++;
-	if (i == ahead->n_calls && !ahead->is_alone)
+	if (i == ahead->n_calls)
 		return true;
 	if (ahead->ahead > 0)
 		return false;
-	if (ahead->is_alone)
-		return true;
 	if (list_length(ahead->translators) >= TRANSLATORS)
 		drop_translators(ahead);
 	if (!ahead->may_be_alone)

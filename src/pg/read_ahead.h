@@ -10,9 +10,8 @@
  * It must not show.  An error belongs to its row and is raised when that row
  * is asked for: so a row that needs a model or options that are new waits
  * until those before it have gone, and so does one whose calls cannot be known
- * before.  And what nobody asks for must not cost
- * much: the first batch is small, and no more rows are ahead than a few times
- * those that were asked for.
+ * before.  And what nobody asks for must not cost much: the first batch is
+ * small, and no more rows are ahead than a few times those that were asked for.
  *
  * src/pg/read_ahead.h
  */

@@ -55,3 +55,17 @@ res_report(const RnContext *ctx)
 			 ctx->detail[0] != '\0' ? errdetail("%s", res_string_from_utf8(ctx->detail)) : 0,
 			 ctx->hint[0] != '\0' ? errhint("%s", res_string_from_utf8(ctx->hint)) : 0));
 }
+
+void
+res_check_arguments(FunctionCallInfo fcinfo, const char *const *names, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be NULL", names[i])));
+	}
+}

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "base/context.h"
 
 #define RES_LIBRARY		"$libdir/residual"	/* where background workers find us */
@@ -54,6 +56,9 @@ extern void res_batch_node_register(void);
 extern int	res_sqlstate(RnStatus status);
 extern void res_report(const RnContext *ctx) pg_attribute_noreturn();
 
+/* ERROR 22004 for the first of n arguments that is NULL, by its name. */
+extern void res_check_arguments(FunctionCallInfo fcinfo, const char *const *names, int n);
+
 /*
  * catalog.c: SPI as the extension's owner with a fixed search_path.
  * ERROR 42704 with a hint when the extension is not installed in this
@@ -69,7 +74,7 @@ typedef struct ResCatalog
 } ResCatalog;
 
 extern bool res_extension_installed(void);
-extern Oid	res_extension_owner(void);
+extern void res_extension_check(void);	/* ERROR when it is not */
 
 /*
  * DROP EXTENSION takes this lock before those of the tables.  Who writes to

@@ -189,20 +189,6 @@ put_rows(ReturnSetInfo *result, const Comparison *comparison)
 		put_row(result, comparison, &whole, samples, measure);
 }
 
-static void
-check_not_null(FunctionCallInfo fcinfo, const char *const *names, int n)
-{
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL", names[i])));
-	}
-}
-
 /* ---------- the functions ---------- */
 
 Datum
@@ -218,7 +204,7 @@ residual_compare(PG_FUNCTION_ARGS)
 	int64		skipped;
 	int			i;
 
-	check_not_null(fcinfo, names, lengthof(names));
+	res_check_arguments(fcinfo, names, lengthof(names));
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&comparison, 0, sizeof(comparison));
 	comparison.context = CurrentMemoryContext;
@@ -253,7 +239,7 @@ residual_compare_texts(PG_FUNCTION_ARGS)
 	int			n[3];
 	int			i;
 
-	check_not_null(fcinfo, names, lengthof(names));
+	res_check_arguments(fcinfo, names, lengthof(names));
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&comparison, 0, sizeof(comparison));
 	comparison.context = CurrentMemoryContext;

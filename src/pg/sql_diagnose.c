@@ -396,29 +396,15 @@ take(const RnFrame *frame, void *arg)
 
 /* ---------- the functions ---------- */
 
-static void
-check_arguments(FunctionCallInfo fcinfo)
-{
-	static const char *const names[] = {"options", "corpus", "source", "target"};
-	int			i;
-
-	for (i = 0; i < PG_NARGS(); i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL", names[i])));
-	}
-}
-
 /* All of them: options, and where rows are looked at, a table and two of its columns. */
 static Datum
 diagnose(FunctionCallInfo fcinfo, const char *name)
 {
+	static const char *const arguments[] = {"options", "corpus", "source", "target"};
 	bool		has_rows = PG_NARGS() > 1;
 	Diagnosis	diagnosis;
 
-	check_arguments(fcinfo);
+	res_check_arguments(fcinfo, arguments, PG_NARGS());
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&diagnosis, 0, sizeof(diagnosis));
 	diagnosis.name = name;

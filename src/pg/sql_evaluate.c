@@ -77,24 +77,10 @@ put_metric(ReturnSetInfo *result, const char *metric, double value)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-static void
-check_arguments(FunctionCallInfo fcinfo)
-{
-	static const char *const names[] = {"model", "corpus", "source", "target", "options"};
-	int			i;
-
-	for (i = 0; i < lengthof(names); i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL", names[i])));
-	}
-}
-
 Datum
 residual_evaluate(PG_FUNCTION_ARGS)
 {
+	static const char *const arguments[] = {"model", "corpus", "source", "target", "options"};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Evaluation	evaluation;
 	char	   *name;
@@ -107,7 +93,7 @@ residual_evaluate(PG_FUNCTION_ARGS)
 	double		loss;
 	int			measure;
 
-	check_arguments(fcinfo);
+	res_check_arguments(fcinfo, arguments, lengthof(arguments));
 	InitMaterializedSRF(fcinfo, 0);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	source = NameStr(*PG_GETARG_NAME(2));

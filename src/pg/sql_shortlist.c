@@ -193,20 +193,17 @@ read_rows(Making *making, Oid relation, const char *source, const char *target)
 static void
 send_tokenizer(ResChannel *channel, const bytea *tokenizer)
 {
-	Size		total = VARSIZE_ANY_EXHDR(tokenizer);
-	Size		offset;
-	Size		n;
+	ResChunk	chunk;
 
-	for (offset = 0; offset < total; offset += n)
+	memset(&chunk, 0, sizeof(chunk));
+	chunk.name = RES_TOKENIZER_PART;
+	chunk.dtype = RN_DTYPE_BYTES;
+	chunk.total = VARSIZE_ANY_EXHDR(tokenizer);
+	for (; chunk.offset < chunk.total; chunk.offset += chunk.size)
 	{
-		n = Min(RN_CHUNK, total - offset);
-		rn_write_begin(&channel->out, RN_PART, 0);
-		rn_write_string(&channel->out, RES_TOKENIZER_PART);
-		rn_write_u32(&channel->out, 0);
-		rn_write_u32(&channel->out, RN_DTYPE_BYTES);
-		rn_write_u64(&channel->out, total);
-		rn_write_u64(&channel->out, offset);
-		rn_write_bytes(&channel->out, VARDATA_ANY(tokenizer) + offset, n);
+		chunk.bytes = VARDATA_ANY(tokenizer) + chunk.offset;
+		chunk.size = Min(RN_CHUNK, chunk.total - chunk.offset);
+		res_chunk_write(&channel->out, 0, &chunk);
 		res_channel_end(channel);
 		res_apart_send(channel);
 	}
@@ -302,9 +299,9 @@ take(const RnFrame *frame, void *arg)
 
 /* ---------- storing ---------- */
 
-/* ResChunkSink */
+/* ResChunkSink: adds up bytes. */
 static void
-look_only(void *arg, const ResChunk *chunk)
+count_bytes(void *arg, const ResChunk *chunk)
 {
 	*(int64 *) arg += (int64) chunk->size;
 }
@@ -371,8 +368,10 @@ replace(Making *making)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("%s has been dropped", making->label)));
 	old_checksum = res_weights_read(RES_MODEL_WEIGHTS, making->model.id, making->model.active, making->label,
-									RES_SHORTLIST_PART, look_only, &old_bytes);
+									RES_SHORTLIST_PART, count_bytes, &old_bytes);
 	PopActiveSnapshot();
+	if (old_bytes == 0 && making->bytes.len == 0)
+		return false;
 	delete_rows(making);
 	if (making->bytes.len > 0)
 		insert_rows(making, &new_bytes, &new_checksum);
@@ -386,27 +385,13 @@ replace(Making *making)
 
 /* ---------- the functions ---------- */
 
-static void
-check_arguments(FunctionCallInfo fcinfo)
-{
-	static const char *const names[] = {"model", "corpus", "source", "target", "options"};
-	int			i;
-
-	for (i = 0; i < lengthof(names); i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be NULL", names[i])));
-	}
-}
-
 Datum
 residual_make_shortlist(PG_FUNCTION_ARGS)
 {
+	static const char *const arguments[] = {"model", "corpus", "source", "target", "options"};
 	Making		making;
 
-	check_arguments(fcinfo);
+	res_check_arguments(fcinfo, arguments, lengthof(arguments));
 	memset(&making, 0, sizeof(making));
 	initStringInfo(&making.bytes);
 	parse_options(&making, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(4));
@@ -420,12 +405,10 @@ residual_make_shortlist(PG_FUNCTION_ARGS)
 Datum
 residual_drop_shortlist(PG_FUNCTION_ARGS)
 {
+	static const char *const arguments[] = {"model"};
 	Making		making;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"model\" must not be NULL")));
+	res_check_arguments(fcinfo, arguments, lengthof(arguments));
 	memset(&making, 0, sizeof(making));
 	initStringInfo(&making.bytes);
 	making.is_named = !PG_ARGISNULL(1);

@@ -155,18 +155,8 @@ static void
 send_part(void *arg, const ResChunk *chunk)
 {
 	ResTraining *training = arg;
-	RnWriter   *out = &training->channel.out;
-	int			i;
 
-	rn_write_begin(out, RN_PART, 0);
-	rn_write_string(out, chunk->name);
-	rn_write_u32(out, chunk->ndim);
-	for (i = 0; i < chunk->ndim; i++)
-		rn_write_u32(out, chunk->shape[i]);
-	rn_write_u32(out, chunk->dtype);
-	rn_write_u64(out, chunk->total);
-	rn_write_u64(out, chunk->offset);
-	rn_write_bytes(out, chunk->bytes, chunk->size);
+	res_chunk_write(&training->channel.out, 0, chunk);
 	res_channel_end(&training->channel);
 	flush(training, OUTBOX_LIMIT);
 }

@@ -110,7 +110,6 @@ extern void res_training_finish(ResTraining *training, RnReader *reader);
 
 /* ---- train_store.c ---- */
 
-
 /* Write to the catalog what a frame tells; ERROR when it tells an error. */
 extern void res_training_store(ResTraining *training, const RnFrame *frame);
 

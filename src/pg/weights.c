@@ -60,6 +60,22 @@ typedef struct PartHeader
 /* ---------- on the wire ---------- */
 
 void
+res_chunk_write(RnWriter *out, uint64 id, const ResChunk *chunk)
+{
+	int			i;
+
+	rn_write_begin(out, RN_PART, id);
+	rn_write_string(out, chunk->name);
+	rn_write_u32(out, (uint32) chunk->ndim);
+	for (i = 0; i < chunk->ndim; i++)
+		rn_write_u32(out, (uint32) chunk->shape[i]);
+	rn_write_u32(out, chunk->dtype);
+	rn_write_u64(out, chunk->total);
+	rn_write_u64(out, chunk->offset);
+	rn_write_bytes(out, chunk->bytes, chunk->size);
+}
+
+void
 res_chunk_read(RnReader *reader, char *name, ResChunk *chunk)
 {
 	int			i;

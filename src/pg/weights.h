@@ -41,15 +41,18 @@ typedef enum ResWeightTable
 	RES_JOB_CHECKPOINT			/* key: job, step */
 } ResWeightTable;
 
-/* A PART frame; name [RES_NAME_SIZE] takes the chunk's name.  What is malformed is told by the reader. */
-extern void res_chunk_read(RnReader *reader, char *name, ResChunk *chunk);
-
 /* The step under which stands what all checkpoints of a job share: its tokenizer. */
 #define RES_STEP_SHARED		0
 #define RES_TOKENIZER_PART	"tokenizer"
 
 /* Among a model's tensors, bytes and none of them. */
 #define RES_SHORTLIST_PART	"shortlist"
+
+/* A PART frame, written but for its end. */
+extern void res_chunk_write(RnWriter *out, uint64 id, const ResChunk *chunk);
+
+/* The same read; name [RES_NAME_SIZE] takes the chunk's name.  What is malformed is told by the reader. */
+extern void res_chunk_read(RnReader *reader, char *name, ResChunk *chunk);
 
 /*
  * Collect chunks (in order of offset, tensor after tensor) and write rows as

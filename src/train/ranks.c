@@ -33,39 +33,43 @@ enum
 	COUNTERS
 };
 
-/* Device memory for a few numbers, made when it is first needed. */
+/* By way of memory on the device, numbers [COUNTERS]. */
 static RnStatus
-rank_numbers(RnContext *ctx, RnTrainer *trainer)
-{
-	return trainer->rank_numbers != NULL ? RN_OK :
-		trainer->options.kernels->allocate(ctx, RN_RANK_NUMBERS * sizeof(double), (void **) &trainer->rank_numbers);
-}
-
-RnStatus
-rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
+spread(RnContext *ctx, RnTrainer *trainer, double *numbers, double counters[COUNTERS])
 {
 	const RnRanks *ranks = trainer->options.ranks;
 	const RnKernels *kernels = trainer->options.kernels;
 	RnLane	   *lane = trainer->workers[0].lane;
-	size_t		bytes = trainer->params->size * sizeof(rn_real);
-	double		counters[COUNTERS];
+	const size_t bytes = trainer->params->size * sizeof(rn_real);
 
-	if (ranks == NULL || trainer->ranks_began)
-		return RN_OK;
-	RN_TRY(rank_numbers(ctx, trainer));
-	counters[COUNTER_STEPS] = (double) trainer->steps;
-	counters[COUNTER_UPDATES] = (double) trainer->decision.updates;
-	counters[COUNTER_LOSS_EXPONENT] = trainer->decision.loss_exponent;
-	counters[COUNTER_GOOD_STEPS] = trainer->decision.good_steps;
-	kernels->copy_in(lane, trainer->rank_numbers, counters, sizeof(counters));
-	ranks->collectives->broadcast(ranks->group, lane, sizeof(counters), trainer->rank_numbers);
+	kernels->copy_in(lane, numbers, counters, COUNTERS * sizeof(double));
+	ranks->collectives->broadcast(ranks->group, lane, COUNTERS * sizeof(double), numbers);
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->values);
 	trainer->rounded_of = NULL;
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.first);
 	ranks->collectives->broadcast(ranks->group, lane, bytes, trainer->optimizer.second);
 	RN_TRY(ranks->collectives->wait(ctx, ranks->group, lane));
-	kernels->copy_out(lane, counters, trainer->rank_numbers, sizeof(counters));
-	RN_TRY(kernels->synchronize(ctx, lane));
+	kernels->copy_out(lane, counters, numbers, COUNTERS * sizeof(double));
+	return kernels->synchronize(ctx, lane);
+}
+
+RnStatus
+rn_ranks_begin(RnContext *ctx, RnTrainer *trainer)
+{
+	const RnKernels *kernels = trainer->options.kernels;
+	double		counters[COUNTERS];
+	void	   *numbers;
+
+	if (trainer->options.ranks == NULL || trainer->ranks_began)
+		return RN_OK;
+	RN_TRY(kernels->allocate(ctx, sizeof(counters), &numbers));
+	counters[COUNTER_STEPS] = (double) trainer->steps;
+	counters[COUNTER_UPDATES] = (double) trainer->decision.updates;
+	counters[COUNTER_LOSS_EXPONENT] = trainer->decision.loss_exponent;
+	counters[COUNTER_GOOD_STEPS] = trainer->decision.good_steps;
+	spread(ctx, trainer, numbers, counters);
+	kernels->release(numbers, sizeof(counters));
+	RN_TRY(ctx->status);
 	trainer->steps = (int64_t) counters[COUNTER_STEPS];
 	rn_trainer_decide_from(trainer, (int64_t) counters[COUNTER_UPDATES], (int) counters[COUNTER_LOSS_EXPONENT],
 						   (int) counters[COUNTER_GOOD_STEPS]);

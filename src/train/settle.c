@@ -11,7 +11,6 @@
  */
 #include "train/trainer.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "train/trainer_state.h"

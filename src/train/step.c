@@ -12,13 +12,12 @@
  *
  * src/train/step.c
  */
-#include "base/digest.h"
 #include "train/trainer.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "train/schedule.h"
 #include "train/statistics.h"
 #include "train/trainer_state.h"
@@ -232,7 +231,7 @@ round_weights(RnContext *ctx, RnTrainer *trainer, const rn_real *values)
 	return kernels->look(ctx, lane);
 }
 
-/* Losses and gradients of a batch, on all threads; sums are added to the workers'. */
+/* Losses and gradients of a batch, on all threads; the losses are added to the optimizer's sums. */
 static RnStatus
 pass_batch(RnContext *ctx, Round *round, const RnBatch *batch)
 {
@@ -398,7 +397,7 @@ rn_trainer_step(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, RnSte
 		trainer->dirty = 1;
 	RN_TRY(begin_round(ctx, trainer, statistics != NULL, &round));
 	if (take_step(ctx, &round, reader, result) == RN_OK &&
-		(statistics != NULL || trainer->n_pending >= trainer->steps_ahead))
+		(statistics != NULL || trainer->n_pending >= trainer->options.kernels->steps_ahead))
 		rn_trainer_settle(ctx, trainer, result);
 	if (ctx->status == RN_OK && statistics != NULL)
 		rn_statistics_finish(&trainer->optimizer, trainer->params, round.tallies, &round.decision, statistics);
@@ -496,16 +495,20 @@ rn_trainer_evaluate(RnContext *ctx, RnTrainer *trainer, RnBatchReader *reader, d
 	{
 		RnBatch		batch;
 
-		RN_TRY(rn_batch_read(ctx, reader, &batch, &epoch_end));
+		if (rn_batch_read(ctx, reader, &batch, &epoch_end) != RN_OK)
+			break;
 		tokens += batch.target_tokens;
 		if (pass_batch(ctx, &round, &batch) != RN_OK)
-		{
-			RnContext	ignored;
+			break;
+	}
+	if (ctx->status != RN_OK)
+	{
+		/* what was summed up is not to be found by the next step */
+		RnContext	ignored;
 
-			rn_context_reset(&ignored);
-			mean_losses(&ignored, trainer, 1, loss, nll);
-			return ctx->status;
-		}
+		rn_context_reset(&ignored);
+		mean_losses(&ignored, trainer, 1, loss, nll);
+		return ctx->status;
 	}
 	return mean_losses(ctx, trainer, tokens, loss, nll);
 }

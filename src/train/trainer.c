@@ -115,9 +115,6 @@ rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **r
 		trainer->options.memory_limit = (size_t) options->kernels->memory;
 	trainer->params = rn_model_params(options->model);
 	trainer->n_workers = rn_threads_count(options->threads);
-	trainer->steps_ahead = options->steps_ahead > 0 ? options->steps_ahead : options->kernels->steps_ahead;
-	if (trainer->steps_ahead > RN_STEPS_AHEAD_MOST)
-		trainer->steps_ahead = RN_STEPS_AHEAD_MOST;
 	trainer->n_averages = options->config->average_checkpoints > 1 ? options->config->average_checkpoints : 0;
 	if (create_parts(ctx, trainer) != RN_OK)
 	{
@@ -173,8 +170,6 @@ rn_trainer_free(RnTrainer *trainer)
 										  rn_trainer_rounded_bytes(trainer->params, trainer->options.kernels));
 	if (trainer->optimizer.kernels != NULL)
 		rn_optimizer_free(&trainer->optimizer);
-	if (trainer->rank_numbers != NULL)
-		trainer->options.kernels->release(trainer->rank_numbers, RN_RANK_NUMBERS * sizeof(double));
 	rn_turns_free(trainer->turns);
 	free(trainer->places);
 	free(trainer->received);

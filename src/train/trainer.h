@@ -33,7 +33,6 @@ typedef struct RnTrainerOptions
 	size_t		memory_limit;	/* of everything here; 0: none */
 	const RnRanks *ranks;		/* that share each step; NULL: this process computes alone */
 	const volatile sig_atomic_t *stop;	/* set: steps and evaluations end with RN_CANCELLED; may be NULL */
-	int			steps_ahead;	/* that may be under way at once; 0: as many as the device wants */
 } RnTrainerOptions;
 
 extern RnStatus rn_trainer_create(RnContext *ctx, const RnTrainerOptions *options, RnTrainer **trainer);

@@ -31,8 +31,6 @@ typedef struct RnPendingStep
 	RnDataPosition position;	/* where it began to read */
 } RnPendingStep;
 
-#define RN_STEPS_AHEAD_MOST	64
-
 /* What steps were like that were told of, but not yet to the trainer's user. */
 typedef struct RnSteps
 {
@@ -55,8 +53,6 @@ enum
 	RN_PLANE_BEST,
 	RN_PLANE_AVERAGE			/* this and those behind it */
 };
-
-#define RN_RANK_NUMBERS 4		/* that ranks exchange beside tensors */
 
 struct RnTrainer
 {
@@ -81,11 +77,9 @@ struct RnTrainer
 
 	/* with options.ranks */
 	int			ranks_began;	/* this rank has what rank 0 began with */
-	double	   *rank_numbers;	/* [RN_RANK_NUMBERS], device; NULL before */
 
 	/* steps that the device has not told of (settle.c) */
-	int			steps_ahead;	/* so many at most */
-	RnPendingStep pending[RN_STEPS_AHEAD_MOST];
+	RnPendingStep pending[RN_STEPS_AHEAD_MOST]; /* kernels' steps_ahead at most */
 	int			n_pending;
 	RnDecision	decision;		/* as last read */
 	RnSteps		told;

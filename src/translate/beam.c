@@ -22,7 +22,7 @@ add_row(RnSearch *search, const RnSearchSentence *sentence, const RnCandidate *c
 	search->next_score[row] = candidate->score;
 	search->next_sentence_of[row] = (int32_t) (sentence - search->sentences);
 	memset(&search->next_dictated[row], 0, sizeof(RnDictated));
-	if (demand != NULL && demand->phrases != NULL)
+	if (rn_has_phrases(sentence))
 	{
 		int32_t    *state = search->next_states + (size_t) row * search->state_size;
 		int			done;
@@ -39,7 +39,7 @@ add_row(RnSearch *search, const RnSearchSentence *sentence, const RnCandidate *c
 static void
 advance(RnSearch *search, const RnSearchSentence *sentence, RnGroup *group, int n_candidates)
 {
-	int			is_demanded = sentence->demand != NULL && sentence->demand->phrases != NULL;
+	int			is_demanded = rn_has_phrases(sentence);
 	int			first = search->n_next;
 	int			i;
 
@@ -87,13 +87,12 @@ static RnStatus
 advance_group(RnContext *ctx, RnSearch *search, RnSearchSentence *sentence, RnGroup *group, int branches,
 			  const rn_real *logits)
 {
-	const RnDemand *demand = sentence->demand;
-	int			demanded = demand != NULL && demand->phrases != NULL;
+	int			is_demanded = rn_has_phrases(sentence);
 	int			n = 0;
 
 	if (rn_is_forced(search, sentence))
-		RN_TRY(rn_rank_only(ctx, search, group, logits, demand->prefix[search->step], &n));
-	else if (demanded)
+		RN_TRY(rn_rank_only(ctx, search, group, logits, sentence->demand->prefix[search->step], &n));
+	else if (is_demanded)
 		RN_TRY(rn_rank_demanded(ctx, search, sentence, group, logits, &n));
 	else if (search->step == sentence->limit)
 		RN_TRY(rn_rank_only(ctx, search, group, logits, search->end, &n));
@@ -106,7 +105,7 @@ advance_group(RnContext *ctx, RnSearch *search, RnSearchSentence *sentence, RnGr
 		branch(search, sentence, n);
 		return RN_OK;
 	}
-	if (demanded && !rn_is_forced(search, sentence))
+	if (is_demanded && !rn_is_forced(search, sentence))
 		rn_select_demanded(search, sentence, &n);
 	advance(search, sentence, group, n);
 	return RN_OK;

@@ -46,7 +46,7 @@ rn_finish(RnSearch *search, RnGroup *group, const RnCandidate *candidate)
 	finished->score = score;
 }
 
-/* Best first; equal ones in the order of ending. */
+/* Best first; equal ones as they lie there. */
 static void
 sort_finished(RnFinished *finished, int n)
 {

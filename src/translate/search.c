@@ -290,7 +290,7 @@ count_rows(RnSearch *search, const RnSearchSentence *sentence)
 	search->max_rows += width * search->groups_of_sentence;
 	if (sentence->width > search->max_width)
 		search->max_width = sentence->width;
-	if (sentence->demand != NULL && sentence->demand->phrases != NULL)
+	if (rn_has_phrases(sentence))
 	{
 		int			size = rn_phrases_state_size(sentence->demand->phrases);
 

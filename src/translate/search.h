@@ -36,7 +36,7 @@ typedef struct RnGroup
 	int			n_rows;			/* 0: has left the batch, or has not begun */
 	int			n_finished;
 	int			full_at;		/* step at which there were as many as are wanted */
-	RnFinished *finished;		/* [answers_of_group], in the order of ending */
+	RnFinished *finished;		/* [answers_of_group], in the order of ending; with phrases a better one takes the worst one's place */
 } RnGroup;
 
 typedef struct RnSearchSentence
@@ -167,6 +167,13 @@ rn_is_forced(const RnSearch *search, const RnSearchSentence *sentence)
 	return sentence->demand != NULL && search->step < sentence->demand->n_prefix;
 }
 
+/* Must phrases appear in its answers? */
+static inline int
+rn_has_phrases(const RnSearchSentence *sentence)
+{
+	return sentence->demand != NULL && sentence->demand->phrases != NULL;
+}
+
 /* ---- search.c: memory; every group begins as one hypothesis that has read start ---- */
 
 extern RnStatus rn_search_begin(RnContext *ctx, RnSearch *search, const RnModel *model, const RnPacked *source,
@@ -193,7 +200,7 @@ extern RnStatus rn_rank_drawn(RnContext *ctx, RnSearch *search, const RnSearchSe
 /*
  * demanded.c: where phrases must appear.  rank gives every candidate, select
  * leaves those that end and then those that go on, a share for each number of
- * phrases still unmet.
+ * phrases still unmet, within a phrase and between phrases (RnCandidate.share).
  */
 extern RnStatus rn_rank_demanded(RnContext *ctx, RnSearch *search, const RnSearchSentence *sentence,
 								 const RnGroup *group, const rn_real *logits, int *n);
@@ -218,7 +225,7 @@ extern RnStatus rn_not_a_number(RnContext *ctx);
 
 extern void rn_finish(RnSearch *search, RnGroup *group, const RnCandidate *candidate);
 
-/* The n_best finished of each sentence, best first; equal ones in the order of ending. */
+/* The n_best finished of each sentence, best first; equal ones as they lie in finished. */
 extern RnStatus rn_collect_finished(RnContext *ctx, RnSearch *search, RnHypotheses *results);
 
 #endif							/* RN_SEARCH_H */

@@ -198,6 +198,7 @@ rn_spelling_check_fold(RnContext *ctx)
 		return RN_OK;
 	rn_fail(ctx, RN_INVALID, "upper and lower case cannot be told");
 	rn_detail(ctx, "The C library of the serving engine has no locale C.UTF-8.");
+	rn_hint(ctx, "Set option \"glossary_ignore_case\" to false.");
 	return ctx->status;
 }
 

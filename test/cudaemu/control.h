@@ -9,8 +9,8 @@
  *		CUDAEMU_FAIL_COPY=n		the n-th copy
  *		CUDAEMU_FAIL_KERNEL=n	the n-th kernel, as if it had left its memory
  *		CUDAEMU_SPOIL_SUM=n		the n-th part of a sum over ranks comes out wrong here
- *		CUDAEMU_FAIL_DEVICE=n	all that only in processes that use this device
  *		CUDAEMU_LAST_ALLOC=n	device memory is to be had until n kernels were launched, not after
+ *		CUDAEMU_FAIL_DEVICE=n	all that only in processes that use this device
  *		CUDAEMU_MEMORY=MB		memory of a device
  *		CUDAEMU_DEVICES=n		devices that there are
  *

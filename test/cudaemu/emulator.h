@@ -61,10 +61,10 @@ extern long fail_copy;
 extern long fail_kernel;
 extern long lose_copy;
 extern long spoil_sum;
+extern long last_alloc;
 
 /* device.cpp: does this process use the device that is to fail? */
 extern bool device_may_fail();
-extern long last_alloc;
 
 /* memory.cpp: nobody gets device memory any more. */
 extern void close_memory();

@@ -28,7 +28,6 @@
 #include "kernels/cuda/nccl.h"
 
 #define EXPORTED		extern "C" __attribute__((visibility("default")))
-#define RANKS_MOST		8
 #define PART			((size_t) 256 << 10)
 
 using namespace cudaemu;
@@ -42,12 +41,12 @@ enum Operation
 /* What the ranks share; zero at first. */
 struct Assembly
 {
-	std::atomic<int> here[RANKS_MOST];	/* has come */
-	std::atomic<int> gone[RANKS_MOST];	/* and left */
-	std::atomic<uint64_t> laid[RANKS_MOST];	/* parts, from 1 */
-	std::atomic<uint64_t> taken[RANKS_MOST];
-	uint64_t	asked[RANKS_MOST];	/* what the part is of: operation, type and bytes */
-	char		parts[RANKS_MOST][PART];
+	std::atomic<int> here[RN_GROUP_MOST];	/* has come */
+	std::atomic<int> gone[RN_GROUP_MOST];	/* and left */
+	std::atomic<uint64_t> laid[RN_GROUP_MOST];	/* parts, from 1 */
+	std::atomic<uint64_t> taken[RN_GROUP_MOST];
+	uint64_t	asked[RN_GROUP_MOST];	/* what the part is of: operation, type and bytes */
+	char		parts[RN_GROUP_MOST][PART];
 };
 
 struct RnNcclComm
@@ -205,7 +204,7 @@ ncclCommInitRankConfig(RnNcclComm **result, int n, RnNcclId id, int rank, RnNccl
 	void	   *memory;
 
 	*result = NULL;
-	if (n < 1 || n > RANKS_MOST || rank < 0 || rank >= n || config->size < sizeof(*config) || config->magic != RN_NCCL_MAGIC ||
+	if (n < 1 || n > RN_GROUP_MOST || rank < 0 || rank >= n || config->size < sizeof(*config) || config->magic != RN_NCCL_MAGIC ||
 		config->blocking != 0)
 		return RN_NCCL_INVALID;
 	fd = open(id.bytes, O_RDWR | O_CLOEXEC);

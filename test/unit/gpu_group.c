@@ -201,7 +201,8 @@ sum_reals(Rank *rank)
 
 			for (r = 0; r < n_ranks; r++)
 				sum += (double) number(r, i);
-			rank->shared->worst = fmax(rank->shared->worst, fabs(sum - (double) host[i]));
+			if (!(fabs(sum - (double) host[i]) <= rank->shared->worst))
+				rank->shared->worst = fabs(sum - (double) host[i]);
 		}
 		rank->kernels->release(device, n * sizeof(rn_real));
 		free(host);

@@ -71,6 +71,7 @@ product_distance(Device *device, const Shape *s, int ta, int tb, double alpha, d
 			const rn_real is = after[i * ldc + j];
 			double		sum = 0;
 			double		size = fabs(was);
+			double		error;
 
 			for (p = 0; p < s->k && j < s->n; p++)
 			{
@@ -80,7 +81,8 @@ product_distance(Device *device, const Shape *s, int ta, int tb, double alpha, d
 				sum += product;
 				size += fabs(product);
 			}
-			worst = fmax(worst, j < s->n ? fabs(is - (alpha * sum + beta * was)) / size : is != was);
+			error = j < s->n ? fabs(is - (alpha * sum + beta * was)) / size : is != was;
+			worst = !(error <= worst) ? error : worst;
 		}
 	release_buffers(device);
 	free(a);
